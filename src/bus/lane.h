@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* What a relay and an intake have in common: their states and their report. */
+#ifndef BUS_LANE_H
+#define BUS_LANE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+
+enum lane_state {
+	LANE_STANDBY,	 /* another worker holds the config key */
+	LANE_AWAY,	 /* no broker connection; tries again at the interval */
+	LANE_CONNECTING, /* a connection is being made */
+	LANE_RUNNING,	 /* connected; messages cross */
+	LANE_BLOCKED,	 /* connected; the broker takes nothing for now */
+	LANE_STALLED,	 /* the database does not answer; nothing is lost */
+	LANE_DRAINING,	 /* finishing what is under way */
+	LANE_STOPPED,	 /* nothing is under way, nothing is open */
+};
+
+const char *lane_state_name(enum lane_state state);
+
+struct lane_report {
+	enum lane_state state;
+	uint64_t changes;    /* of state, so that a watcher misses none */
+	struct error error;  /* why it is not running; empty text when it is */
+	uint64_t messages;   /* published, or accepted */
+	uint64_t failures;   /* failed attempts, or rejected messages */
+	uint64_t duplicates; /* intake: ignored */
+	uint64_t unroutable; /* relay: returned by the broker */
+};
+
+#endif
