@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""The program under test, its databases, and its worker."""
+
+import json
+import os
+import sqlite3
+import subprocess
+from contextlib import closing
+from pathlib import Path
+
+from support.process import Process, require
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PROGRAM = Path(os.environ.get("POSTBUS", ROOT / "build" / "postbus")).absolute()
+
+
+class SQLiteDatabase:
+    """A file, seen through Python's own sqlite3."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.url = f"sqlite://{self.path.absolute()}"
+
+    def connect(self):
+        """In autocommit: a transaction is whatever the test begins itself."""
+        connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        return connection
+
+    def execute(self, script):
+        with closing(self.connect()) as connection:
+            connection.executescript(script)
+
+    def rows(self, query):
+        """The rows of one query, each a dict."""
+        with closing(self.connect()) as connection:
+            return [dict(row) for row in connection.execute(query)]
+
+
+class PostgreSQLDatabase:
+    """One database of a server, seen through psql."""
+
+    def __init__(self, server, name):
+        self.server = server
+        self.name = name
+        self.url = server.url(name)
+
+    def execute(self, script):
+        self.server.sql(script, self.name)
+
+    def rows(self, query):
+        """The rows of one query, each a dict."""
+        return self.server.rows(query, self.name)
+
+
+class Postbus:
+    """The command line on one database; `directory` holds the workers' logs."""
+
+    def __init__(self, database, directory):
+        self.database = database
+        self.directory = Path(directory)
+        self.workers = []
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if k != "DATABASE_URL"},
+            "POSTBUS_DATABASE_URL": database.url,
+            "POSTBUS_TEST_PASSWORD": "guest",
+        }
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for worker in self.workers:
+            worker.close()
+
+    def run(self, *arguments, check=True, stdin="", **environment):
+        """A finished command: returncode, stdout and stderr as text."""
+        result = subprocess.run(
+            [require(PROGRAM), *map(str, arguments)],
+            input=stdin,
+            env={**self.environment, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        if check and result.returncode != 0:
+            raise AssertionError(
+                f"postbus {' '.join(map(str, arguments))} ended with"
+                f" {result.returncode}\n{result.stdout}{result.stderr}"
+            )
+        return result
+
+    def json(self, *arguments):
+        return json.loads(self.run(*arguments, "--json").stdout)
+
+    def configure(self, key="default", **columns):
+        """`config set`: a list becomes JSON, a boolean true or false."""
+        settings = [f"{name}={_setting(value)}" for name, value in columns.items()]
+        self.run("config", "set", key, *settings)
+
+    def worker(self, key="default", *options, **environment):
+        """A running worker; close, or the end of the test, ends it."""
+        worker = Worker(
+            [require(PROGRAM), "worker", "--config-key", key, *options],
+            self.directory / f"worker-{len(self.workers)}.log",
+            env={**self.environment, **environment},
+        )
+        self.workers.append(worker)
+        return worker
+
+
+def _setting(value):
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+class Worker(Process):
+    """`postbus worker`, with its log."""
+
+    def stop(self):
+        """SIGTERM; a worker drains and then ends well."""
+        code = self.terminate()
+        assert code == 0, f"the worker ended with {code}\n{self.tail()}"
+
+    def close(self):
+        """At the end of a test: gone, and no sanitizer has complained."""
+        self.kill()
+        for complaint in ("Sanitizer", "runtime error:"):
+            assert complaint not in self.output(), self.output()
