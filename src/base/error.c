@@ -6,11 +6,22 @@
 #include <stdio.h>
 #include <string.h>
 
-static void mask_control(char *text)
+#include "base/utf8.h"
+
+/* Texts end up in the database, which takes nothing but UTF-8. */
+static void mask(char *text)
 {
-	for (; *text != '\0'; text++)
-		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+	const char *end = text + strlen(text);
+
+	while (text < end) {
+		size_t len = utf8_sequence(text, end);
+
+		if (len == 0 || (unsigned char)*text < 0x20 || *text == 0x7f) {
 			*text = '?';
+			len = 1;
+		}
+		text += len;
+	}
 }
 
 int error_set(struct error *err, enum status status, const char *format, ...)
@@ -23,7 +34,7 @@ int error_set(struct error *err, enum status status, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(err->text, sizeof(err->text), format, args);
 	va_end(args);
-	mask_control(err->text);
+	mask(err->text);
 	return status;
 }
 
@@ -43,7 +54,7 @@ void error_prefix(struct error *err, const char *format, ...)
 	memmove(err->text + len, err->text, sizeof(err->text) - len);
 	memcpy(err->text, text, len);
 	err->text[sizeof(err->text) - 1] = '\0';
-	mask_control(err->text);
+	mask(err->text);
 }
 
 bool status_is_transient(int status)

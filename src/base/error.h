@@ -30,8 +30,8 @@ struct error {
 
 /*
  * Fills err, when it is not NULL, and returns status, so that a failing
- * function can end in `return error_set(err, ...)`. Control characters in the
- * finished text are replaced by '?'.
+ * function can end in `return error_set(err, ...)`. In the finished text '?'
+ * replaces control characters and bytes that are no UTF-8.
  */
 int error_set(struct error *err, enum status status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -75,7 +75,8 @@ struct span json_unescape(struct span raw, struct arena *arena);
  * fits. */
 bool json_integer(struct json_value value, int64_t *integer);
 
-/* Appends text, which is UTF-8, as a JSON string with its quotes. */
+/* Appends text as a JSON string with its quotes, fit for json_check: NUL and
+ * bytes that are no UTF-8 become U+FFFD. */
 void json_append_string(struct buffer *out, struct span text);
 
 /* "null", "a boolean", "a number", "a string", "an array", "an object". */

@@ -32,9 +32,10 @@ int headers_parse(struct headers *headers, struct span text,
 		  struct arena *arena, struct error *err);
 
 /*
- * The column's text for what arrived: the pairs, then the members of `extra`
- * (a JSON object's text, may be absent), which win over a pair of the same
- * name. Absent when there is nothing; *failed is set when memory has run out.
+ * The column's text for what arrived: the members of `extra` (a JSON object's
+ * text, may be absent) and the pairs. Of one name the member wins, then the
+ * first pair. Values that are no strings become their JSON text. Absent when
+ * there is nothing; *failed says whether memory has run out.
  */
 struct span headers_merge(const struct headers *headers, struct span extra,
 			  struct arena *arena, bool *failed);
