@@ -115,6 +115,10 @@ struct broker_driver {
 	 * output is sent first. */
 	void (*close)(struct broker *broker, usec_t now);
 
+	/* Drops the connection at once, unsent output with it; no event
+	 * follows. Does nothing when down. */
+	void (*cut)(struct broker *broker);
+
 	/* Writes what is queued, as far as the socket takes it, and adds to
 	 * `wait` what to wait for. */
 	void (*flush)(struct broker *broker, usec_t now, struct wait *wait);

@@ -24,12 +24,22 @@ const char *lane_state_name(enum lane_state state);
 
 struct lane_report {
 	enum lane_state state;
-	uint64_t changes;    /* of state, so that a watcher misses none */
-	struct error error;  /* why it is not running; empty text when it is */
-	uint64_t messages;   /* published, or accepted */
-	uint64_t failures;   /* failed attempts, or rejected messages */
-	uint64_t duplicates; /* intake: ignored */
-	uint64_t unroutable; /* relay: returned by the broker */
+	enum lane_state told; /* state, as of the last change */
+	uint64_t changes;     /* that a watcher should tell of */
+	struct error error;   /* why it is not running; empty text when it is */
+	uint64_t messages;    /* published, or accepted */
+	uint64_t failures;    /* failed attempts, or rejected messages */
+	uint64_t duplicates;  /* intake: ignored */
+	uint64_t unroutable;  /* relay: returned by the broker */
 };
+
+/*
+ * Moves to `state`. `why`, which may be NULL, stays as the reason until the
+ * next state. CONNECTING keeps the reason before it and is no change that
+ * anybody is told of: a broker that stays away is one line in a log, not one
+ * each try.
+ */
+void lane_set_state(struct lane_report *report, enum lane_state state,
+		    const struct error *why);
 
 #endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* The states of a lane: their names, and the one place that changes them. */
+#include "bus/lane.h"
+
+#include <string.h>
+
+const char *lane_state_name(enum lane_state state)
+{
+	static const char *const names[] = {
+		[LANE_STANDBY] = "standby",	  [LANE_AWAY] = "away",
+		[LANE_CONNECTING] = "connecting", [LANE_RUNNING] = "running",
+		[LANE_BLOCKED] = "blocked",	  [LANE_STALLED] = "stalled",
+		[LANE_DRAINING] = "draining",	  [LANE_STOPPED] = "stopped",
+	};
+
+	return names[state];
+}
+
+void lane_set_state(struct lane_report *report, enum lane_state state,
+		    const struct error *why)
+{
+	static const struct error nothing;
+
+	report->state = state;
+	if (state == LANE_CONNECTING)
+		return;
+	if (why == NULL)
+		why = &nothing;
+	if (state == report->told && strcmp(why->text, report->error.text) == 0)
+		return;
+	report->told = state;
+	report->error = *why;
+	report->changes++;
+}

@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: MIT */
+/* The worker: runs the lanes, watches the config, tells how it goes. */
+#include "worker/worker.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "store/store.h"
+#include "worker/runner.h"
+
+enum { LANES = 2, HOST_SIZE = 256 };
+
+static const usec_t look_every = USEC_PER_SEC; /* at the config's version */
+static const usec_t drain_within = 4 * USEC_PER_SEC;
+
+struct lane {
+	struct runner *runner; /* NULL: not running */
+	struct lane_report report;
+	char since[CLOCK_TEXT_SIZE]; /* of report.told */
+};
+
+struct worker {
+	const struct worker_options *options;
+	struct store *store;
+	char id[UUID_TEXT_SIZE];
+	char hostname[HOST_SIZE];
+	int signal_fd;
+	int notify_fd;
+	bool stop;
+	usec_t look_at;
+	usec_t beat_at;
+
+	bool configured; /* `config` is what the lanes run by */
+	struct runtime_config config;
+	int64_t seen_version; /* of the row; it may be one that is not good */
+	struct error trouble; /* the worker's own, as last logged */
+	struct lane lanes[LANES];
+};
+
+/* ---- telling ---- */
+
+/* Logs what is wrong with the worker itself, once; NULL: it is over. */
+static void trouble(struct worker *worker, const struct error *why)
+{
+	if (why == NULL) {
+		if (worker->trouble.text[0] != '\0')
+			log_event(LOG_LEVEL_INFO, "recovered", "from",
+				  worker->trouble.text, NULL);
+		worker->trouble = (struct error){0};
+	} else if (strcmp(why->text, worker->trouble.text) != 0) {
+		log_event(LOG_LEVEL_WARNING, "trouble", "error", why->text,
+			  NULL);
+		worker->trouble = *why;
+	}
+}
+
+static void tell_lane(struct lane *lane, enum runner_kind kind)
+{
+	uint64_t seen = lane->report.changes;
+	enum log_level level = LOG_LEVEL_INFO;
+
+	if (lane->runner == NULL)
+		return;
+	runner_report(lane->runner, &lane->report);
+	if (lane->report.changes == seen)
+		return;
+	clock_format(clock_wall(), lane->since);
+	if (lane->report.error.text[0] != '\0')
+		level = LOG_LEVEL_WARNING;
+	log_event(level, runner_name(kind), "state",
+		  lane_state_name(lane->report.told), "error",
+		  lane->report.error.text[0] != '\0' ? lane->report.error.text
+						     : NULL,
+		  NULL);
+}
+
+static void tell_lanes(struct worker *worker)
+{
+	for (int i = 0; i < LANES; i++)
+		tell_lane(&worker->lanes[i], (enum runner_kind)i);
+}
+
+/* ---- heartbeat ---- */
+
+static const char *lane_state(const struct lane *lane)
+{
+	return lane->runner == NULL ? NULL
+				    : lane_state_name(lane->report.state);
+}
+
+/* "relay away since ...: why", of the lanes that have a reason. */
+static const char *last_error(const struct worker *worker, char *text,
+			      size_t size)
+{
+	size_t len = 0;
+
+	text[0] = '\0';
+	if (worker->trouble.text[0] != '\0')
+		len += (size_t)snprintf(text, size, "%s", worker->trouble.text);
+	for (int i = 0; i < LANES; i++) {
+		const struct lane *lane = &worker->lanes[i];
+
+		if (lane->runner == NULL || len >= size ||
+		    lane->report.error.text[0] == '\0')
+			continue;
+		len += (size_t)snprintf(
+			text + len, size - len, "%s%s %s since %.19s: %s",
+			len > 0 ? "; " : "", runner_name((enum runner_kind)i),
+			lane_state_name(lane->report.told), lane->since,
+			lane->report.error.text);
+	}
+	return text[0] == '\0' ? NULL : text;
+}
+
+static void fill_heartbeat(struct worker *worker, struct heartbeat *beat,
+			   char *text, size_t size)
+{
+	*beat = (struct heartbeat){
+		.worker_id = worker->id,
+		.config_key = worker->options->config_key,
+		.hostname = worker->hostname,
+		.pid = getpid(),
+		.version = POSTBUS_VERSION,
+		.broker_type =
+			worker->configured ? worker->config.broker_type : NULL,
+		.relay_state = lane_state(&worker->lanes[RUNNER_RELAY]),
+		.intake_state = lane_state(&worker->lanes[RUNNER_INTAKE]),
+		.config_version = worker->seen_version,
+		.last_error = last_error(worker, text, size),
+		.worker_status = !worker->configured ? "waiting"
+				 : worker->stop	     ? "draining"
+						     : "running",
+	};
+}
+
+static usec_t beat_interval(const struct worker *worker)
+{
+	double seconds = worker->store->driver->heartbeat_seconds;
+
+	if (worker->configured && worker->config.heartbeat_interval_seconds > 0)
+		seconds = worker->config.heartbeat_interval_seconds;
+	return (usec_t)(seconds * USEC_PER_SEC);
+}
+
+static void beat(struct worker *worker, usec_t now)
+{
+	struct heartbeat heartbeat;
+	struct error err;
+	char text[2 * sizeof(err.text)];
+
+	worker->beat_at = now + beat_interval(worker);
+	fill_heartbeat(worker, &heartbeat, text, sizeof(text));
+	if (worker->store->driver->heartbeat(worker->store, &heartbeat, &err) <
+	    0)
+		trouble(worker, &err);
+}
+
+/* ---- lanes ---- */
+
+static bool lane_wanted(const struct worker *worker, enum runner_kind kind)
+{
+	return kind == RUNNER_RELAY ? worker->config.relay_enabled
+				    : worker->config.intake_enabled;
+}
+
+static void start_lane(struct worker *worker, enum runner_kind kind)
+{
+	struct lane *lane = &worker->lanes[kind];
+	struct runner_options options = {
+		.kind = kind,
+		.database_url = worker->options->database_url,
+		.config = &worker->config,
+		.notify_fd = worker->notify_fd,
+	};
+	struct error err;
+
+	*lane = (struct lane){0};
+	if (lane_wanted(worker, kind) &&
+	    runner_start(&lane->runner, &options, &err) < 0)
+		trouble(worker, &err);
+}
+
+static void start_lanes(struct worker *worker)
+{
+	for (int i = 0; i < LANES; i++)
+		start_lane(worker, (enum runner_kind)i);
+}
+
+/* Drains all lanes at once; what they reach last is told. */
+static void stop_lanes(struct worker *worker)
+{
+	usec_t deadline = clock_monotonic() + drain_within;
+
+	for (int i = 0; i < LANES; i++)
+		if (worker->lanes[i].runner != NULL)
+			runner_drain(worker->lanes[i].runner, deadline);
+	for (int i = 0; i < LANES; i++) {
+		struct lane *lane = &worker->lanes[i];
+
+		if (lane->runner == NULL)
+			continue;
+		while (lane->report.state != LANE_STOPPED) {
+			struct pollfd fd = {worker->notify_fd, POLLIN, 0};
+			eventfd_t count;
+
+			poll(&fd, 1, 100);
+			eventfd_read(worker->notify_fd, &count);
+			tell_lanes(worker);
+		}
+		runner_join(lane->runner);
+		lane->runner = NULL;
+	}
+}
+
+/* ---- config ---- */
+
+static void drop_config(struct worker *worker)
+{
+	if (!worker->configured)
+		return;
+	stop_lanes(worker);
+	config_destroy(&worker->config);
+	worker->configured = false;
+}
+
+/* Takes the new config over; the lanes restart by it. */
+static void adopt(struct worker *worker, struct runtime_config *config)
+{
+	drop_config(worker);
+	worker->config = *config;
+	worker->configured = true;
+	log_event(LOG_LEVEL_INFO, "config", "key", worker->options->config_key,
+		  "broker", config->broker_type, "host", config->host, NULL);
+	start_lanes(worker);
+}
+
+static int load_config(struct worker *worker, struct runtime_config *config,
+		       struct error *err)
+{
+	const char *broker_type = worker->options->broker_type;
+	int status = worker->store->driver->config_load(
+		worker->store, worker->options->config_key, config, err);
+
+	if (status < 0)
+		return status;
+	worker->seen_version = config->version;
+	if (broker_type != NULL)
+		config->broker_type = broker_type;
+	status = config_finish(config, err);
+	if (status < 0)
+		config_destroy(config);
+	return status;
+}
+
+/* A config that is not good keeps the last good one at work. */
+static void reload(struct worker *worker)
+{
+	struct runtime_config config;
+	struct error err;
+	int status = load_config(worker, &config, &err);
+
+	if (status < 0) {
+		if (status == STATUS_NOT_FOUND)
+			drop_config(worker);
+		trouble(worker, &err);
+	} else if (!config.is_active) {
+		config_destroy(&config);
+		drop_config(worker);
+		error_set(&err, STATUS_NOT_FOUND,
+			  "config '%s' is not active; `postbus config "
+			  "activate %s` starts it",
+			  worker->options->config_key,
+			  worker->options->config_key);
+		trouble(worker, &err);
+	} else {
+		trouble(worker, NULL);
+		adopt(worker, &config);
+	}
+	worker->beat_at = 0;
+}
+
+static void look_at_config(struct worker *worker, usec_t now)
+{
+	int64_t version = 0;
+	struct error err;
+	int status = worker->store->driver->config_version(
+		worker->store, worker->options->config_key, &version, &err);
+
+	worker->look_at = now + look_every;
+	if (status == STATUS_NOT_FOUND) {
+		worker->seen_version = 0;
+		drop_config(worker);
+		error_set(&err, STATUS_NOT_FOUND,
+			  "there is no config '%s' yet; `postbus config set %s "
+			  "...` makes one",
+			  worker->options->config_key,
+			  worker->options->config_key);
+	}
+	if (status < 0)
+		trouble(worker, &err);
+	else if (version != worker->seen_version)
+		reload(worker);
+	else if (worker->configured)
+		trouble(worker, NULL);
+}
+
+/* ---- signals ---- */
+
+static int watch_signals(struct worker *worker, struct error *err)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	worker->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	worker->notify_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (worker->signal_fd < 0 || worker->notify_fd < 0)
+		return error_set(err, STATUS_FAILED,
+				 "cannot watch for signals: %s",
+				 strerror(errno));
+	return 0;
+}
+
+static void read_signals(struct worker *worker)
+{
+	struct signalfd_siginfo info;
+
+	while (read(worker->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGHUP)
+			worker->look_at = 0;
+		else
+			worker->stop = true;
+	}
+}
+
+/* ---- the process ---- */
+
+static int check_schema(struct store *store, struct error *err)
+{
+	int have, want;
+	int status = store->driver->schema(store, &have, &want, err);
+
+	if (status < 0 || have == want)
+		return status;
+	if (have > want)
+		return error_set(err, STATUS_MISMATCH,
+				 "the database has schema version %d and this "
+				 "postbus knows %d: use a newer postbus",
+				 have, want);
+	return error_set(err, STATUS_MISMATCH,
+			 "the database has schema version %d and needs %d: run "
+			 "`postbus migrate`",
+			 have, want);
+}
+
+/* A database server that is away at the start will come. */
+static int open_store(struct worker *worker, struct error *err)
+{
+	int status;
+
+	for (;;) {
+		status = store_open(&worker->store,
+				    worker->options->database_url, false, err);
+		if (status == 0)
+			status = check_schema(worker->store, err);
+		if (status == 0)
+			trouble(worker, NULL);
+		if (status != STATUS_AWAY || worker->stop)
+			return status;
+		if (worker->store != NULL)
+			worker->store->driver->close(worker->store);
+		worker->store = NULL;
+		trouble(worker, err);
+		poll(&(struct pollfd){worker->signal_fd, POLLIN, 0}, 1, 1000);
+		read_signals(worker);
+	}
+}
+
+static void turn(struct worker *worker)
+{
+	usec_t now = clock_monotonic();
+	struct pollfd fds[] = {{worker->signal_fd, POLLIN, 0},
+			       {worker->notify_fd, POLLIN, 0}};
+	eventfd_t count;
+	usec_t until;
+
+	if (now >= worker->look_at)
+		look_at_config(worker, now);
+	if (now >= worker->beat_at)
+		beat(worker, now);
+	until = worker->look_at < worker->beat_at ? worker->look_at
+						  : worker->beat_at;
+	poll(fds, 2, until <= now ? 0 : (int)((until - now) / 1000) + 1);
+	eventfd_read(worker->notify_fd, &count);
+	read_signals(worker);
+	tell_lanes(worker);
+}
+
+static void say_farewell(struct worker *worker)
+{
+	struct heartbeat heartbeat;
+	struct error err;
+	char text[2 * sizeof(err.text)];
+
+	fill_heartbeat(worker, &heartbeat, text, sizeof(text));
+	if (worker->store->driver->farewell(worker->store, &heartbeat, &err) <
+	    0)
+		trouble(worker, &err);
+}
+
+static void run(struct worker *worker)
+{
+	log_event(LOG_LEVEL_INFO, "started", "version", POSTBUS_VERSION, "key",
+		  worker->options->config_key, "database",
+		  worker->store->driver->name, NULL);
+	while (!worker->stop)
+		turn(worker);
+	if (worker->configured)
+		beat(worker, clock_monotonic());
+	drop_config(worker);
+	say_farewell(worker);
+	log_event(LOG_LEVEL_INFO, "stopped", NULL);
+}
+
+int worker_run(const struct worker_options *options, struct error *err)
+{
+	struct worker worker = {
+		.options = options, .signal_fd = -1, .notify_fd = -1};
+	int status;
+
+	uuid_generate(worker.id);
+	gethostname(worker.hostname, sizeof(worker.hostname) - 1);
+	status = watch_signals(&worker, err);
+	if (status == 0)
+		status = open_store(&worker, err);
+	if (status == 0)
+		run(&worker);
+	if (worker.store != NULL)
+		worker.store->driver->close(worker.store);
+	if (worker.signal_fd >= 0)
+		close(worker.signal_fd);
+	if (worker.notify_fd >= 0)
+		close(worker.notify_fd);
+	return worker.stop ? 0 : status;
+}
