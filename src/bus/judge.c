@@ -2,6 +2,8 @@
 /* Whether a delivery can be an inbox row, and which. */
 #include "bus/intake.h"
 
+#include "base/utf8.h"
+
 /* What the message's own properties may fill in. A request's answer goes to
  * reply_to; on other messages that property means nothing to us. */
 static void fallback_of(struct envelope *fallback,
@@ -51,6 +53,7 @@ static int judge_envelope(struct inbox_row *row,
 /* Any bytes made into short text that every database takes. */
 static struct span harmless(struct span raw, struct arena *arena)
 {
+	size_t len = 0;
 	char *text;
 
 	if (!span_present(raw))
@@ -60,13 +63,21 @@ static struct span harmless(struct span raw, struct arena *arena)
 	text = arena_alloc(arena, raw.len + 1);
 	if (text == NULL)
 		return SPAN_NONE;
-	for (size_t i = 0; i < raw.len; i++) {
-		unsigned char c = (unsigned char)raw.at[i];
+	for (size_t i = 0; i < raw.len;) {
+		size_t size = utf8_sequence(raw.at + i, raw.at + raw.len);
 
-		text[i] = c >= 0x20 && c < 0x7f ? raw.at[i] : '?';
+		if (size == 0 || (unsigned char)raw.at[i] < 0x20 ||
+		    raw.at[i] == 0x7f) {
+			text[len++] = '?';
+			i++;
+			continue;
+		}
+		memcpy(text + len, raw.at + i, size);
+		len += size;
+		i += size;
 	}
-	text[raw.len] = '\0';
-	return (struct span){text, raw.len};
+	text[len] = '\0';
+	return (struct span){text, len};
 }
 
 static void reject(struct inbox_row *row, const struct delivery *delivery,

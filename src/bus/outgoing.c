@@ -57,10 +57,15 @@ static int make_headers(struct outgoing *outgoing, const struct outbox_row *row,
 	int status =
 		headers_parse(headers, row->headers, &outgoing->scratch, err);
 
-	if (status < 0)
-		return status;
-	return headers_add_extra(headers, outgoing->envelope.extra,
-				 &outgoing->scratch, err);
+	if (status == 0 && span_present(outgoing->envelope.extra))
+		status = headers_add_extra(headers, outgoing->envelope.extra,
+					   &outgoing->scratch, err);
+	if (status == 0 && span_present(row->ordering_key))
+		status = headers_set(headers,
+				     (struct header){SPAN_LIT("ordering_key"),
+						     row->ordering_key},
+				     &outgoing->scratch, err);
+	return status;
 }
 
 static int make_body(struct outgoing *outgoing, struct error *err)

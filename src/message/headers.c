@@ -219,3 +219,11 @@ int headers_add_extra(struct headers *headers, struct span extra,
 		rc = check_name(added.at[i].name, err);
 	return rc == 0 ? join(headers, headers, &added, arena, err) : rc;
 }
+
+int headers_set(struct headers *headers, struct header header,
+		struct arena *arena, struct error *err)
+{
+	const struct headers one = {&header, 1};
+
+	return join(headers, &one, headers, arena, err);
+}

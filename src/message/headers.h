@@ -45,4 +45,8 @@ struct span headers_merge(const struct headers *headers, struct span extra,
 int headers_add_extra(struct headers *headers, struct span extra,
 		      struct arena *arena, struct error *err);
 
+/* Puts one header among them; it wins over one of the same name. */
+int headers_set(struct headers *headers, struct header header,
+		struct arena *arena, struct error *err);
+
 #endif
