@@ -126,16 +126,17 @@ class RabbitMQ(Server):
     """
 
     username = password = "guest"
-    scripts = Path("/usr/lib/rabbitmq/bin")
 
     def __init__(self, config=""):
         super().__init__()
         self.config = config
+        self.home = self.directory / "home"
         self.epmd = None
         self.epmd_port = free_port()
         self.distribution_port = free_port()
 
     def prepare(self):
+        self._link_installation()
         (self.directory / "enabled_plugins").write_text("[].\n")
         (self.directory / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = {self.address}\n"
@@ -146,22 +147,34 @@ class RabbitMQ(Server):
             f"{self.config}\n"
         )
 
+    def _link_installation(self):
+        """The installed server without its plugins: Erlang looks for every
+        module in every directory, and so it starts in half the time."""
+        installed = Path(require("/usr/lib/rabbitmq/bin/rabbitmq-server")).resolve()
+        (self.home / "plugins").mkdir(parents=True)
+        for name in "sbin", "escript":
+            (self.home / name).symlink_to(installed.parent.parent / name)
+        for library in (installed.parent.parent / "plugins").glob("*-*"):
+            name = library.name.partition("-")[0]
+            if name == "rabbitmq_prelaunch" or not name.startswith("rabbitmq_"):
+                (self.home / "plugins" / library.name).symlink_to(library)
+
     def environment(self):
         """Nothing of the caller's; sourced by server and rabbitmqctl alike."""
-        home = str(self.directory)
+        directory = str(self.directory)
         return {
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
-            "HOME": home,
+            "HOME": directory,
             "ERL_EPMD_ADDRESS": HOST,
             "ERL_EPMD_PORT": str(self.epmd_port),
             "RABBITMQ_NODENAME": "rabbit@localhost",
             "RABBITMQ_DIST_PORT": str(self.distribution_port),
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
-            "RABBITMQ_CONFIG_FILE": f"{home}/rabbitmq.conf",
-            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{home}/enabled_plugins",
-            "RABBITMQ_MNESIA_BASE": f"{home}/data",
-            "RABBITMQ_LOG_BASE": home,
+            "RABBITMQ_CONFIG_FILE": f"{directory}/rabbitmq.conf",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{directory}/enabled_plugins",
+            "RABBITMQ_MNESIA_BASE": f"{directory}/data",
+            "RABBITMQ_LOG_BASE": directory,
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-start_epmd false"
             " -kernel inet_dist_use_interface {127,0,0,1}",
             # The script then becomes the node instead of watching over it.
@@ -169,7 +182,7 @@ class RabbitMQ(Server):
         }
 
     def command(self):
-        return [require(self.scripts / "rabbitmq-server")]
+        return [self.home / "sbin" / "rabbitmq-server"]
 
     def start(self, wait=True):
         if self.epmd is None:
@@ -197,7 +210,7 @@ class RabbitMQ(Server):
     def ctl(self, *arguments):
         """rabbitmqctl; what it printed."""
         return subprocess.run(
-            [self.scripts / "rabbitmqctl", "--quiet", *arguments],
+            [self.home / "sbin" / "rabbitmqctl", "--quiet", *arguments],
             env=self.environment(),
             check=True,
             capture_output=True,
