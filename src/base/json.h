@@ -33,17 +33,22 @@ struct json_value {
 
 enum { JSON_MAX_DEPTH = 128, JSON_MAX_NUMBER = 1000 };
 
+struct json_measure {
+	size_t depth;	  /* levels of nesting; 0 for a scalar */
+	size_t exponents; /* sum of every number's |exponent|, at most SIZE_MAX:
+			   * what the text grows by when numbers are written
+			   * out */
+};
+
 /*
  * Checks that text is one JSON value, blanks around it allowed, and gives its
  * type and trimmed span. Refused with STATUS_INVALID, the byte offset named:
  * anything RFC 8259 forbids, invalid UTF-8, \u0000, lone surrogates, nesting
- * over JSON_MAX_DEPTH, a number literal over JSON_MAX_NUMBER characters.
- *
- * *expanded, when not NULL, becomes the bytes the value takes when every number
- * is written out: the length of the text plus |exponent| of each number.
+ * over JSON_MAX_DEPTH, a number literal over JSON_MAX_NUMBER characters. `measure`
+ * may be NULL.
  */
-int json_check(struct span text, struct json_value *value, size_t *expanded,
-	       struct error *err);
+int json_check(struct span text, struct json_value *value,
+	       struct json_measure *measure, struct error *err);
 
 /*
  * Walks the members of a checked object, or the elements of a checked array:

@@ -21,7 +21,7 @@ struct scanner {
 	const char *start;
 	const char *at;
 	const char *end;
-	size_t exponents; /* sum of all |exponent|, at most SIZE_MAX */
+	struct json_measure measure;
 	size_t depth;
 	char closers[JSON_MAX_DEPTH]; /* what ends each open level */
 	struct error *err;
@@ -60,14 +60,15 @@ static bool next_is(const struct scanner *s, char c)
 
 static void add_exponent(struct scanner *s, const char *digit)
 {
+	size_t *sum = &s->measure.exponents;
 	size_t exponent = 0;
 
 	for (; digit < s->at && exponent < SIZE_MAX; digit++)
 		if (__builtin_mul_overflow(exponent, 10, &exponent) ||
 		    __builtin_add_overflow(exponent, *digit - '0', &exponent))
 			exponent = SIZE_MAX;
-	if (__builtin_add_overflow(s->exponents, exponent, &s->exponents))
-		s->exponents = SIZE_MAX;
+	if (__builtin_add_overflow(*sum, exponent, sum))
+		*sum = SIZE_MAX;
 }
 
 static int scan_digits(struct scanner *s)
@@ -242,32 +243,37 @@ static int scan_key(struct scanner *s)
 	return 0;
 }
 
-/* Opens levels until a value has ended: a scalar, or a level that is empty. */
+static int open_level(struct scanner *s)
+{
+	if (s->depth == JSON_MAX_DEPTH)
+		return refuse(s, "nested deeper than 128 levels");
+	s->closers[s->depth++] = *s->at == '{' ? '}' : ']';
+	if (s->measure.depth < s->depth)
+		s->measure.depth = s->depth;
+	s->at = skip_blanks(s->at + 1, s->end);
+	return 0;
+}
+_Static_assert(JSON_MAX_DEPTH == 128, "open_level's sentence says so");
+
+/* Opens levels until there is one that is empty, or a scalar, and passes the
+ * scalar. */
 static int scan_value(struct scanner *s)
 {
-	int rc = 0;
-
-	while (rc == 0) {
-		char closer;
+	for (;;) {
+		int rc;
 
 		s->at = skip_blanks(s->at, s->end);
 		if (!next_is(s, '{') && !next_is(s, '['))
 			return scan_scalar(s);
-		if (s->depth == JSON_MAX_DEPTH)
-			return refuse(s, "nested deeper than 128 levels");
-		closer = *s->at == '{' ? '}' : ']';
-		s->at = skip_blanks(s->at + 1, s->end);
-		if (next_is(s, closer)) {
-			s->at++;
-			return 0;
-		}
-		s->closers[s->depth++] = closer;
-		if (closer == '}')
+		rc = open_level(s);
+		if (rc != 0 || next_is(s, s->closers[s->depth - 1]))
+			return rc;
+		if (s->closers[s->depth - 1] == '}')
 			rc = scan_key(s);
+		if (rc != 0)
+			return rc;
 	}
-	return rc;
 }
-_Static_assert(JSON_MAX_DEPTH == 128, "scan_value's sentence says so");
 
 /* Goes from the end of a value to where the next one begins, closing levels
  * on the way. */
@@ -291,16 +297,16 @@ static int scan_onward(struct scanner *s)
 	return 0;
 }
 
-int json_check(struct span text, struct json_value *value, size_t *expanded,
-	       struct error *err)
+int json_check(struct span text, struct json_value *value,
+	       struct json_measure *measure, struct error *err)
 {
 	struct scanner s = {.start = text.at, .err = err};
-	struct json_value found;
+	const char *first;
+	struct span found;
 	int rc;
 
 	s.end = text.at + text.len;
-	s.at = skip_blanks(text.at, s.end);
-	found.text.at = s.at;
+	s.at = first = skip_blanks(text.at, s.end);
 	do {
 		rc = scan_value(&s);
 		if (rc == 0)
@@ -308,14 +314,12 @@ int json_check(struct span text, struct json_value *value, size_t *expanded,
 	} while (rc == 0 && s.depth > 0);
 	if (rc != 0)
 		return rc;
-	found.text.len = (size_t)(s.at - found.text.at);
+	found = (struct span){first, (size_t)(s.at - first)};
 	s.at = skip_blanks(s.at, s.end);
 	if (s.at != s.end)
 		return expected(&s, "nothing more");
-	found.type = type_at(found.text.at);
-	*value = found;
-	if (expanded != NULL &&
-	    __builtin_add_overflow(found.text.len, s.exponents, expanded))
-		*expanded = SIZE_MAX;
+	*value = (struct json_value){type_at(first), found};
+	if (measure != NULL)
+		*measure = s.measure;
 	return 0;
 }

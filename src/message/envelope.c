@@ -38,26 +38,31 @@ static int no_memory(struct error *err)
 
 /* ---- parse ---- */
 
-/* Checks a text as JSON within the bounds. */
 static int check_text(struct span text, const struct envelope_limits *limits,
-		      struct json_value *value, struct error *err)
+		      struct json_value *value, struct json_measure *measure,
+		      struct error *err)
 {
-	size_t most = limits->max_message_bytes;
-	size_t expanded;
-	int rc;
-
-	if (text.len > most)
+	if (text.len > limits->max_message_bytes)
 		return error_set(err, STATUS_INVALID,
 				 "found %zu bytes, at most %zu are allowed "
 				 "(max_message_bytes)",
-				 text.len, most);
-	rc = json_check(text, value, &expanded, err);
-	if (rc == 0 && expanded > most)
-		rc = error_set(err, STATUS_INVALID,
-			       "found numbers that take more than %zu bytes "
-			       "when written out (max_message_bytes)",
-			       most);
-	return rc;
+				 text.len, limits->max_message_bytes);
+	return json_check(text, value, measure, err);
+}
+
+/* A database may write out a payload's numbers. Nothing else is ever stored
+ * as numbers. */
+static int check_numbers(struct span payload, size_t exponents,
+			 const struct envelope_limits *limits,
+			 struct error *err)
+{
+	if (exponents <= limits->max_message_bytes &&
+	    payload.len <= limits->max_message_bytes - exponents)
+		return 0;
+	return error_set(err, STATUS_INVALID,
+			 "found numbers that take more than %zu bytes when "
+			 "written out (max_message_bytes)",
+			 limits->max_message_bytes);
 }
 
 static int wrong_type(const struct member *member, const char *wanted,
@@ -176,8 +181,10 @@ int envelope_parse(struct envelope *envelope, struct span body,
 		   const struct envelope_limits *limits, struct arena *arena,
 		   struct error *err)
 {
+	struct envelope parsed;
+	struct json_measure measure;
 	struct json_value value;
-	int rc = check_text(body, limits, &value, err);
+	int rc = check_text(body, limits, &value, &measure, err);
 
 	if (rc == 0 && value.type != JSON_OBJECT)
 		rc = error_set(err, STATUS_INVALID,
@@ -187,7 +194,15 @@ int envelope_parse(struct envelope *envelope, struct span body,
 		error_prefix(err, "body");
 		return rc;
 	}
-	return read_object(envelope, value, arena, err);
+	rc = read_object(&parsed, value, arena, err);
+	if (rc != 0)
+		return rc;
+	rc = check_numbers(parsed.payload, measure.exponents, limits, err);
+	if (rc == 0)
+		*envelope = parsed;
+	else
+		error_prefix(err, "payload");
+	return rc;
 }
 
 /* ---- unwrap ---- */
@@ -260,20 +275,44 @@ static int unwrap_object(struct envelope *envelope, struct json_value object,
 	return 0;
 }
 
+static int unwrap_payload(struct envelope *envelope,
+			  const struct envelope_limits *limits,
+			  struct arena *arena, struct error *err)
+{
+	struct envelope unwrapped = *envelope;
+	struct json_measure measure;
+	struct json_value payload;
+	int rc = check_text(envelope->payload, limits, &payload, &measure, err);
+
+	if (rc != 0)
+		return rc;
+	if (payload.type == JSON_NULL)
+		unwrapped.payload = SPAN_NONE;
+	if (payload.type == JSON_OBJECT)
+		rc = unwrap_object(&unwrapped, payload, arena, err);
+	if (rc == 0)
+		rc = check_numbers(unwrapped.payload, measure.exponents, limits,
+				   err);
+	/* As it is, it will lie one level deeper: in the envelope. */
+	if (rc == 0 && measure.depth == JSON_MAX_DEPTH &&
+	    unwrapped.payload.at == envelope->payload.at)
+		rc = error_set(err, STATUS_INVALID,
+			       "nested deeper than %d levels",
+			       JSON_MAX_DEPTH - 1);
+	if (rc == 0)
+		*envelope = unwrapped;
+	return rc;
+}
+
 int envelope_unwrap(struct envelope *envelope,
 		    const struct envelope_limits *limits, struct arena *arena,
 		    struct error *err)
 {
-	struct json_value payload;
 	int rc;
 
 	if (!span_present(envelope->payload))
 		return 0;
-	rc = check_text(envelope->payload, limits, &payload, err);
-	if (rc == 0 && payload.type == JSON_NULL)
-		envelope->payload = SPAN_NONE;
-	if (rc == 0 && payload.type == JSON_OBJECT)
-		rc = unwrap_object(envelope, payload, arena, err);
+	rc = unwrap_payload(envelope, limits, arena, err);
 	if (rc != 0)
 		error_prefix(err, "payload");
 	return rc;
