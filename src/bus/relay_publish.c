@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/* Claiming due rows and publishing them. */
+#include "bus/relay_internal.h"
+
+/* What claimed rows may take in memory before they are published. */
+enum { CLAIM_BYTES = 2 * 1024 * 1024 };
+
+static bool may_publish(const struct relay *relay)
+{
+	return relay->holding && relay->connected && !relay->blocked &&
+	       !relay->draining;
+}
+
+static size_t window_room(const struct relay *relay)
+{
+	size_t window = relay->probation > 0 ? 1 : relay->flight.size;
+	size_t used = relay->flight.used;
+
+	return used < window ? window - used : 0;
+}
+
+/* Enough room to be worth a query is a quarter of the window, or all of it. */
+bool relay_may_claim(const struct relay *relay)
+{
+	size_t room = window_room(relay);
+
+	if (!may_publish(relay) || room == 0 ||
+	    relay->flight.claimed_bytes >= CLAIM_BYTES)
+		return false;
+	return relay->flight.used == 0 || relay->probation > 0 ||
+	       room >= relay->flight.size / 4;
+}
+
+static void note_claim(struct relay *relay, usec_t now,
+		       const struct outbox_claim *claim,
+		       const struct outbox_batch *batch)
+{
+	bool full = batch->count >= claim->limit ||
+		    batch->arena.used >= claim->max_bytes;
+
+	relay->hungry = full;
+	relay->due_at = batch->next_due_in == USEC_NEVER
+				? USEC_NEVER
+				: now + batch->next_due_in;
+	if (claim->after_seq == 0 && !full)
+		relay->sweep_at = now + RELAY_SWEEP_EVERY;
+	for (size_t i = 0; i < batch->count; i++)
+		if (batch->rows[i].seq > relay->after_seq)
+			relay->after_seq = batch->rows[i].seq;
+}
+
+static void claim(struct relay *relay, usec_t now)
+{
+	struct flight *flight = &relay->flight;
+	bool sweep = now >= relay->sweep_at;
+	struct outbox_claim wanted = {
+		.config_key = relay->config->config_key,
+		.limit = window_room(relay),
+		.max_bytes = CLAIM_BYTES - flight->claimed_bytes,
+		.after_seq = sweep ? 0 : relay->after_seq,
+		.busy = relay->busy,
+		.busy_count = flight_seqs(flight, relay->busy),
+	};
+	struct claimed *claimed = flight_batch(flight);
+	struct error err;
+
+	if (claimed == NULL) {
+		error_set(&err, STATUS_NO_MEMORY, "no memory for a batch");
+		relay_store_failed(relay, now, &err);
+		return;
+	}
+	if (sweep)
+		relay->sweep_at = now + RELAY_SWEEP_EVERY;
+	if (relay->store->driver->claim(relay->store, &wanted, &claimed->batch,
+					&err) < 0) {
+		flight_unused(flight, claimed);
+		relay_store_failed(relay, now, &err);
+		return;
+	}
+	note_claim(relay, now, &wanted, &claimed->batch);
+	flight_add(flight, claimed);
+}
+
+void relay_claim_if_due(struct relay *relay, usec_t now)
+{
+	if (!relay_may_claim(relay))
+		return;
+	if (relay->store->driver->woken(relay->store))
+		relay->hungry = true;
+	if (relay->hungry || now >= relay->sweep_at || now >= relay->due_at)
+		claim(relay, now);
+}
+
+/* What can never be sent is an outcome at once. */
+static void refuse(struct relay *relay, struct slot *slot, usec_t now,
+		   const struct error *why)
+{
+	struct outcome outcome = {.kind = OUTCOME_INVALID,
+				  .reason = span_of(why->text)};
+
+	if (flight_row(slot)->expired)
+		outcome.kind = OUTCOME_ERROR;
+	relay->report.failures++;
+	relay_done(relay, slot, now, &outcome);
+}
+
+/* False when memory ran out: the row stays where it is. */
+static bool send_one(struct relay *relay, struct slot *slot, usec_t now)
+{
+	struct publication message;
+	struct error err;
+	uint64_t tag;
+	int status = outgoing_prepare(&relay->outgoing, flight_row(slot),
+				      &message, &err);
+
+	if (status == 0)
+		status = relay->broker->driver->publish(relay->broker, &message,
+							&tag, &err);
+	if (status == STATUS_INVALID) {
+		refuse(relay, slot, now, &err);
+		return true;
+	}
+	if (status < 0)
+		return false;
+	slot->type = message.type;
+	flight_sent(&relay->flight, slot, tag, now);
+	return true;
+}
+
+void relay_send_ready(struct relay *relay, usec_t now)
+{
+	struct slot *slot;
+
+	while (may_publish(relay) &&
+	       (slot = flight_next(&relay->flight)) != NULL)
+		if (!send_one(relay, slot, now))
+			break;
+}
