@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+# The front door. Meson builds, pytest and cmocka test; this names the ways in.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+PYTHON = /usr/bin/python3
+SOURCES = $(shell find src include tests -name '*.[ch]')
+
+.PHONY: all demo test test-full lint bench fmt install clean help
+
+all: build/build.ninja ## build everything into build/
+	ninja -C build
+
+demo: ## show it at work: real broker, real kills, every message accounted for
+	tools/install-packages
+	$(MAKE) all
+	$(PYTHON) demo/demo.py
+
+test: ## install what is needed, build, check and test everything
+	tools/install-packages
+	tools/run-tests build lint unit integration
+
+test-full: ## the same with every compiler and every slow test
+	tools/install-packages
+	tools/run-tests --full build lint unit integration
+
+lint: ## formatting, static analysis, and the rules of the house
+	tools/run-tests lint
+
+bench: ## measure throughput and latency against real servers
+	tools/install-packages
+	$(MAKE) all
+	$(PYTHON) tests/bench/bench.py
+
+fmt: ## format the C sources in place
+	clang-format-14 -i $(SOURCES)
+
+install: all ## install below PREFIX (/usr/local), staged in DESTDIR
+	meson configure build --prefix=$(abspath $(PREFIX))
+	meson install -C build $(if $(DESTDIR),--destdir=$(abspath $(DESTDIR)))
+
+clean: ## remove what was built
+	rm -rf build build-clang build-sanitize
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
+		awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
+
+build/build.ninja:
+	meson setup build --prefix=$(abspath $(PREFIX))
