@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* `postbus migrate`: creates or upgrades the tables. */
+#include "cli/cli.h"
+
+struct migrate_options {
+	bool check;
+	bool print;
+};
+
+static const struct option options[] = {
+	{"check", NULL, OPTION_FLAG, offsetof(struct migrate_options, check),
+	 false, "change nothing; exit 1 if an upgrade is due"},
+	{"print", NULL, OPTION_FLAG, offsetof(struct migrate_options, print),
+	 false, "print the SQL instead of running it"},
+	{0},
+};
+
+static int print_sql(struct cli *cli, const struct store_driver *driver)
+{
+	const char *name, *sql;
+
+	for (int i = 0; (sql = driver->migration(i, &name)) != NULL; i++)
+		buffer_append_format(&cli->out, "-- %s\n%s\n", name, sql);
+	return 0;
+}
+
+static int upgrade(struct cli *cli, struct store *store, bool check,
+		   struct error *err)
+{
+	int have, want;
+	int result = store->driver->schema(store, &have, &want, err);
+
+	if (result < 0)
+		return result;
+	if (have < want && check)
+		return error_set(err, STATUS_MISMATCH,
+				 "the database is at version %d of %d: run "
+				 "`postbus migrate`",
+				 have, want);
+	if (have < want)
+		result = store->driver->migrate(store, err);
+	if (result < 0)
+		return result;
+	if (have < want)
+		buffer_append_format(
+			&cli->out,
+			"The database went from version %d to version %d.\n",
+			have, want);
+	else
+		buffer_append_format(
+			&cli->out,
+			"The database is at version %d, nothing to do.\n",
+			have);
+	return 0;
+}
+
+static int run(struct cli *cli, const void *given, struct error *err)
+{
+	const struct migrate_options *wanted = given;
+	const struct store_driver *driver;
+	struct store *store = NULL;
+	const char *url;
+	int result = database_url(cli, &url, err);
+
+	if (result == 0)
+		result = store_driver_find(&driver, url, err);
+	if (result == 0 && wanted->print)
+		return print_sql(cli, driver);
+	if (result == 0)
+		result = driver->open(&store, url, !wanted->check, err);
+	if (result < 0)
+		return result;
+	result = upgrade(cli, store, wanted->check, err);
+	database_close(store);
+	return result;
+}
+
+const struct command command_migrate = {
+	.name = "migrate",
+	.summary = "Create or upgrade the tables",
+	.options = {options},
+	.options_size = sizeof(struct migrate_options),
+	.run = run,
+};
