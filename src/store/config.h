@@ -159,4 +159,7 @@ struct config_change {
 int secret_resolve(const char *reference, struct arena *arena,
 		   struct span *secret, struct error *err);
 
+/* True for env:NAME, file:PATH and cred:NAME: what may be shown. */
+bool secret_is_reference(const char *password);
+
 #endif

@@ -292,8 +292,12 @@ struct store {
 	const struct store_driver *driver;
 };
 
-/* Finds the driver by the URL's scheme and opens. STATUS_INVALID lists the
- * forms that are known. */
+/* The driver that a URL's scheme names. STATUS_INVALID lists the forms that
+ * are known. */
+int store_driver_find(const struct store_driver **out, const char *url,
+		      struct error *err);
+
+/* Finds the driver and opens. */
 int store_open(struct store **out, const char *url, bool create,
 	       struct error *err);
 
