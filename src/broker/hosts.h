@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* The broker addresses of a config: "a", "a:5672,b:5672", "[::1]:5672". */
+#ifndef BROKER_HOSTS_H
+#define BROKER_HOSTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+
+struct host {
+	const char *name; /* or an address, without brackets */
+	uint16_t port;
+};
+
+struct hosts {
+	struct host *at; /* at least one */
+	size_t count;
+};
+
+/* Reads the list into the arena. STATUS_INVALID names the entry that is none.
+ */
+int hosts_parse(struct hosts *hosts, const char *text, uint16_t default_port,
+		struct arena *arena, struct error *err);
+
+#endif

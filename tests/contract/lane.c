@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/* Drives a broker connection on the real clock. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "lane.h"
+
+static const usec_t patience = 30 * USEC_PER_SEC;
+
+void lane_begin(struct lane *lane, const struct runtime_config *config,
+		enum broker_role role)
+{
+	struct error err;
+
+	*lane = (struct lane){0};
+	if (broker_create(&lane->broker, config, role, &err) < 0)
+		fail_msg("%s", err.text);
+	lane->broker->driver->connect(lane->broker, clock_monotonic());
+}
+
+void lane_open(struct lane *lane, const struct runtime_config *config,
+	       enum broker_role role)
+{
+	lane_begin(lane, config, role);
+	lane_expect(lane, BROKER_UP);
+}
+
+void lane_destroy(struct lane *lane)
+{
+	if (lane->broker != NULL)
+		lane->broker->driver->destroy(lane->broker);
+	arena_finish(&lane->arena);
+	lane->broker = NULL;
+}
+
+void lane_reconnect(struct lane *lane)
+{
+	lane->broker->driver->connect(lane->broker, clock_monotonic());
+	lane_expect(lane, BROKER_UP);
+}
+
+/* One turn without the waiting. */
+static bool turn(struct lane *lane, struct wait *wait)
+{
+	const struct broker_driver *driver = lane->broker->driver;
+	usec_t now = clock_monotonic();
+	bool found;
+
+	driver->step(lane->broker, now);
+	found = driver->next(lane->broker, &lane->arena, &lane->event);
+	wait_init(wait);
+	driver->flush(lane->broker, now, wait);
+	return found;
+}
+
+static void sleep_until(struct wait *wait, usec_t limit)
+{
+	usec_t now = clock_monotonic();
+	int timeout;
+
+	wait_until(wait, limit);
+	timeout = wait->until <= now
+			  ? 0
+			  : (int)((wait->until - now) / USEC_PER_MSEC) + 1;
+	poll(wait->fds, wait->count, timeout);
+}
+
+void lane_next(struct lane *lane)
+{
+	usec_t limit = clock_monotonic() + patience;
+	struct wait wait;
+
+	while (!turn(lane, &wait)) {
+		if (clock_monotonic() > limit)
+			fail_msg("no event from the broker in time");
+		sleep_until(&wait, limit);
+	}
+}
+
+struct broker_event *lane_expect(struct lane *lane, enum broker_event_kind kind)
+{
+	lane_next(lane);
+	if (lane->event.kind != kind)
+		fail_msg("event %d instead of %d: %s", (int)lane->event.kind,
+			 (int)kind, lane->event.error.text);
+	return &lane->event;
+}
+
+void lane_expect_nothing(struct lane *lane)
+{
+	enum { TURNS = 10, TURN_MSEC = 20 };
+	struct wait wait;
+
+	for (int i = 0; i < TURNS; i++) {
+		if (turn(lane, &wait))
+			fail_msg("event %d instead of none",
+				 (int)lane->event.kind);
+		sleep_until(&wait,
+			    clock_monotonic() + TURN_MSEC * USEC_PER_MSEC);
+	}
+}
+
+uint64_t lane_publish(struct lane *lane, const char *message_id,
+		      const char *topic, struct span body)
+{
+	const struct envelope envelope = {
+		.message_id = span_of(message_id),
+		.topic =
+			span_of(topic == NULL ? "event.test.case.done" : topic),
+		.source_service = SPAN_LIT("tester"),
+	};
+	const struct publication message = {
+		.envelope = &envelope,
+		.type = MESSAGE_EVENT,
+		.body = body,
+		.created_at = 1700000000,
+	};
+	struct error err;
+	uint64_t tag;
+
+	if (lane->broker->driver->publish(lane->broker, &message, &tag, &err) <
+	    0)
+		fail_msg("%s", err.text);
+	return tag;
+}
+
+void lane_settle(struct lane *lane, uint64_t tag)
+{
+	uint64_t answered = 0;
+	uint64_t settled = 0; /* all up to it */
+
+	while (settled < tag) {
+		const struct broker_event *event =
+			lane_expect(lane, BROKER_CONFIRMED);
+
+		if (event->multiple)
+			settled = event->tag;
+		else
+			answered++;
+		if (settled + answered >= tag)
+			break;
+	}
+}
