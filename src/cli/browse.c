@@ -66,6 +66,14 @@ int browse_need_selection(const struct cli *cli,
 				"--older-than 7d, or --all");
 }
 
+int browse_not_found(const struct browse_table *table, const char *id,
+		     struct error *err)
+{
+	return error_set(err, STATUS_NOT_FOUND,
+			 "%s has no row %s: `postbus %s list` shows the rows",
+			 table->name, quote(span_of(id)).text, table->name);
+}
+
 /* store_driver.retry or .purge */
 typedef int change_fn(struct store *store, enum store_table table,
 		      const struct store_filter *filter, bool dry_run,

@@ -34,6 +34,9 @@ int browse_need_selection(const struct cli *cli,
 			  const struct browse_options *wanted,
 			  struct error *err);
 
+int browse_not_found(const struct browse_table *table, const char *id,
+		     struct error *err);
+
 /* "12 rows deleted.", or would be, or as JSON. */
 void browse_report(struct cli *cli, const struct browse_options *wanted,
 		   const char *done, int64_t affected);

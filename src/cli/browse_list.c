@@ -2,7 +2,6 @@
 /* Listing rows, and showing one whole. */
 #include <inttypes.h>
 
-#include "base/quote.h"
 #include "cli/browse.h"
 #include "cli/rows.h"
 #include "cli/table.h"
@@ -124,11 +123,7 @@ int browse_show(struct cli *cli, const void *options, struct error *err)
 		result = store->driver->browse(store, table->table, &filter,
 					       show_row, &listing, err);
 	if (result == 0 && listing.count == 0)
-		result = error_set(err, STATUS_NOT_FOUND,
-				   "%s has no row %s: `postbus %s list` shows "
-				   "those there are",
-				   table->name, quote(span_of(filter.id)).text,
-				   table->name);
+		result = browse_not_found(table, filter.id, err);
 	database_close(store);
 	return result;
 }

@@ -19,7 +19,7 @@ static int find_field(struct setting *setting, struct span name,
 	if (setting->field == NULL)
 		return usage_error(err,
 				   "there is no setting %s: `postbus config "
-				   "set --help` lists those there are",
+				   "set --help` lists them all",
 				   quote(name).text);
 	return 0;
 }
@@ -98,6 +98,13 @@ static int run(struct cli *cli, const void *options, struct error *err)
 	return result;
 }
 
+static const char *initial_of(const struct config_field *field)
+{
+	if (field->type != CONFIG_BOOLEAN)
+		return field->initial;
+	return *field->initial == '1' ? "true" : "false";
+}
+
 static void describe_section(struct buffer *out, const char *title,
 			     enum config_section section)
 {
@@ -109,8 +116,10 @@ static void describe_section(struct buffer *out, const char *title,
 			continue;
 		buffer_append_format(out, "  %-26s %s", field->name,
 				     field->help);
+		if (field->choices != NULL)
+			buffer_append_format(out, "; %s", field->choices);
 		if (field->initial != NULL)
-			buffer_append_format(out, " (%s)", field->initial);
+			buffer_append_format(out, " (%s)", initial_of(field));
 		buffer_append_text(out, "\n");
 	}
 }

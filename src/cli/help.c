@@ -70,12 +70,12 @@ void help_print(struct buffer *out, const char *path,
 		buffer_append_text(out, "\nOptions:\n");
 	for (size_t i = 0; command->options[i] != NULL; i++)
 		print_options(out, command->options[i]);
-	buffer_append_text(out, "\nEverywhere:\n");
-	print_options(out, global_options);
 	if (command->details != NULL) {
 		buffer_append_text(out, "\n");
 		command->details(out);
 	}
+	buffer_append_text(out, "\nEverywhere:\n");
+	print_options(out, global_options);
 	if (command == &command_root)
 		buffer_append_text(
 			out,
@@ -92,7 +92,7 @@ int command_missing(const struct command *group, struct error *err)
 	for (size_t i = 0; group->actions[i] != NULL; i++)
 		buffer_append_format(&names, "%s%s", i == 0 ? "" : ", ",
 				     group->actions[i]->name);
-	usage_error(err, "%s needs one of these commands: %.*s", group->name,
+	usage_error(err, "%s is to be followed by one of: %.*s", group->name,
 		    (int)buffer_length(&names), buffer_span(&names).at);
 	buffer_finish(&names);
 	return CLI_USAGE;

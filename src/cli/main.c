@@ -96,24 +96,35 @@ static int check_operands(const struct cli *cli, const struct command *command,
 	return 0;
 }
 
+/* True when --version or --help was given and all is said. */
+static bool answered(struct cli *cli, const char *path,
+		     const struct command *command)
+{
+	if (cli->global.version)
+		buffer_append_text(&cli->out, "postbus " POSTBUS_VERSION "\n");
+	else if (cli->global.help)
+		help_print(&cli->out, path, command);
+	return cli->global.version || cli->global.help;
+}
+
 static int run_command(struct cli *cli, const char *path,
 		       const struct command *command, char **argv,
 		       struct error *err)
 {
-	void *values = arena_alloc(&cli->memory, command->options_size + 1);
+	size_t size = command->options_size + 1;
+	void *values = arena_alloc(&cli->memory, size);
 	struct option_set sets[] = {{command->options, values},
 				    {global_tables, &cli->global}};
 	int result;
 
 	if (values == NULL)
 		return error_set(err, STATUS_NO_MEMORY, "memory has run out");
+	memset(values, 0, size);
 	cli->command = command;
 	options_clear(sets[0]);
 	result = collect_operands(cli, sets, argv, err);
-	if (result == 0 && cli->global.help) {
-		help_print(&cli->out, path, command);
+	if (result == 0 && answered(cli, path, command))
 		return 0;
-	}
 	if (result == 0)
 		result = options_complete(sets[0], err);
 	if (result == 0)
@@ -121,36 +132,23 @@ static int run_command(struct cli *cli, const char *path,
 	return result < 0 ? result : command->run(cli, values, err);
 }
 
-/* The global options before the next word; 1 when they already say it all. */
-static int take_globals(struct cli *cli, const char *path,
-			const struct command *group, char ***argv,
-			struct error *err)
-{
-	struct option_set set = {global_tables, &cli->global};
-	int result = options_take(&set, 1, argv, &cli->memory, err);
-
-	if (result < 0)
-		return result;
-	if (cli->global.version)
-		buffer_append_text(&cli->out, "postbus " POSTBUS_VERSION "\n");
-	else if (cli->global.help)
-		help_print(&cli->out, path, group);
-	else
-		return **argv == NULL ? command_missing(group, err) : 0;
-	return 1;
-}
-
 /* Follows the words down to a command that runs. */
 static int dispatch(struct cli *cli, char **argv, struct error *err)
 {
+	const struct option_set globals = {global_tables, &cli->global};
 	const struct command *command = &command_root;
 	char path[COMMAND_PATH_SIZE] = "postbus";
 
 	while (command->actions != NULL) {
-		int result = take_globals(cli, path, command, &argv, err);
+		int result =
+			options_take(&globals, 1, &argv, &cli->memory, err);
 
-		if (result != 0)
-			return result < 0 ? result : 0;
+		if (result < 0)
+			return result;
+		if (answered(cli, path, command))
+			return 0;
+		if (*argv == NULL)
+			return command_missing(command, err);
 		command = command_descend(command, *argv++, path, err);
 		if (command == NULL)
 			return CLI_USAGE;

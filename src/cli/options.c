@@ -215,7 +215,7 @@ static int take_one(const struct option_set *sets, size_t count, char ***argv,
 	if (option == NULL)
 		return usage_error(err,
 				   "there is no option --%.*s here; --help "
-				   "lists those that there are",
+				   "lists them all",
 				   SPAN_ARG(name));
 	++*argv;
 	if (option->kind == OPTION_FLAG && value != NULL)

@@ -3,7 +3,6 @@
  * `postbus rejected`: what came and could never be an inbox row. Retrying
  * judges the body anew, for what is allowed may have changed since.
  */
-#include "base/quote.h"
 #include "bus/intake.h"
 #include "cli/browse.h"
 #include "cli/rows.h"
@@ -90,10 +89,7 @@ static int load(struct retrial *retrial, const char *id,
 					   copy_row, retried, err);
 
 	if (result == 0 && !retried->found)
-		result = error_set(err, STATUS_NOT_FOUND,
-				   "rejected has no row %s: `postbus rejected "
-				   "list` shows those there are",
-				   quote(span_of(id)).text);
+		result = browse_not_found(&table, id, err);
 	return result;
 }
 
