@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 
 PYTHON = /usr/bin/python3
-SOURCES = $(shell find src include tests -name '*.[ch]')
+SOURCES = $(shell find src include tests bench -name '*.[ch]')
 
 .PHONY: all demo test test-full lint bench fmt install clean help
 
@@ -31,7 +31,7 @@ lint: ## formatting, static analysis, and the rules of the house
 bench: ## measure throughput and latency against real servers
 	tools/install-packages
 	$(MAKE) all
-	$(PYTHON) tests/bench/bench.py
+	$(PYTHON) bench/bench.py
 
 fmt: ## format the C sources in place
 	clang-format-14 -i $(SOURCES)
