@@ -180,7 +180,7 @@ struct span json_unescape(struct span raw, struct arena *arena)
 	return (struct span){text, len};
 }
 
-struct span json_string(struct json_value value, struct arena *arena)
+struct span json_get_string(struct json_value value, struct arena *arena)
 {
 	assert(value.type == JSON_STRING);
 	return json_unescape(
@@ -231,7 +231,7 @@ void json_append_string(struct buffer *out, struct span text)
 
 /* ---- the rest ---- */
 
-bool json_integer(struct json_value value, int64_t *integer)
+bool json_get_integer(struct json_value value, int64_t *integer)
 {
 	const char *at = value.text.at;
 	const char *end = at + value.text.len;

@@ -3,7 +3,7 @@
  * JSON without a tree: checks a text and gives spans into it (RFC 8259).
  *
  * Nothing here allocates or changes the text, and no number is ever converted
- * except by json_integer, so every digit survives.
+ * except by json_get_integer, so every digit survives.
  */
 #ifndef BASE_JSON_H
 #define BASE_JSON_H
@@ -57,7 +57,7 @@ int json_check(struct span text, struct json_value *value,
  *	while (json_next(&at, &key, &value))
  *
  * For an array key is absent. The key is raw: between the quotes, escapes and
- * all; json_string decodes it. Only for text that json_check accepted.
+ * all; json_unescape decodes it. Only for text that json_check accepted.
  */
 struct json_cursor {
 	const char *at;
@@ -73,12 +73,12 @@ bool json_next(struct json_cursor *cursor, struct span *key,
  * when nothing is escaped, else a copy in the arena. Absent when memory has
  * run out.
  */
-struct span json_string(struct json_value value, struct arena *arena);
+struct span json_get_string(struct json_value value, struct arena *arena);
 struct span json_unescape(struct span raw, struct arena *arena);
 
 /* False unless the value is an integer literal (no fraction, no exponent) that
  * fits. */
-bool json_integer(struct json_value value, int64_t *integer);
+bool json_get_integer(struct json_value value, int64_t *integer);
 
 /* Appends text as a JSON string with its quotes, fit for json_check: NUL and
  * bytes that are no UTF-8 become U+FFFD. */

@@ -51,6 +51,22 @@ static void bind_queue(struct work *work, struct span queue,
 						     exchange, key, work->err);
 }
 
+static void no_memory(struct work *work)
+{
+	if (work->status == 0)
+		work->status =
+			error_set(work->err, STATUS_NO_MEMORY, "out of memory");
+}
+
+static void bind_key(struct work *work, struct span queue, struct span exchange,
+		     struct span key)
+{
+	if (span_present(key))
+		bind_queue(work, queue, exchange, key);
+	else
+		no_memory(work);
+}
+
 static void bind_keys(struct work *work, struct span queue,
 		      struct span exchange)
 {
@@ -70,7 +86,7 @@ static void bind_keys(struct work *work, struct span queue,
 	at = json_enter(keys);
 	while (json_next(&at, &name, &key))
 		bind_queue(work, queue, exchange,
-			   json_string(key, work->arena));
+			   json_get_string(key, work->arena));
 }
 
 /* "<queue>.dlq", absent when memory has run out. */

@@ -80,7 +80,7 @@ static int read_chain_depth(struct envelope *envelope,
 
 	if (member->value.type != JSON_NUMBER)
 		return wrong_type(member, "an integer", err);
-	if (!json_integer(member->value, &depth) || depth < 0)
+	if (!json_get_integer(member->value, &depth) || depth < 0)
 		return error_set(err, STATUS_INVALID,
 				 "chain_depth: found %.*s, an integer of 0 or "
 				 "more is required",
@@ -94,7 +94,7 @@ static int read_string(struct span *field, const struct member *member,
 {
 	if (member->value.type != JSON_STRING)
 		return wrong_type(member, "a string", err);
-	*field = json_string(member->value, arena);
+	*field = json_get_string(member->value, arena);
 	return span_present(*field) ? 0 : no_memory(err);
 }
 
@@ -220,7 +220,7 @@ static int find_schema(struct json_value object, struct arena *arena,
 		struct span text = json_unescape(key, arena);
 
 		if (span_is(text, "schema") && member.type == JSON_STRING) {
-			text = json_string(member, arena);
+			text = json_get_string(member, arena);
 			*found = span_is(text, ENVELOPE_SCHEMA);
 		}
 		if (!span_present(text))

@@ -48,7 +48,7 @@ static int from_members(struct headers *headers, const struct members *members,
 
 		made.at[i].name = members->at[i].name;
 		made.at[i].value = value.type == JSON_STRING
-					   ? json_string(value, arena)
+					   ? json_get_string(value, arena)
 					   : value.text;
 		if (!span_present(made.at[i].value))
 			return no_memory(err);
