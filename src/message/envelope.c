@@ -286,8 +286,8 @@ static int unwrap_payload(struct envelope *envelope,
 
 	if (rc != 0)
 		return rc;
-	if (payload.type == JSON_NULL)
-		unwrapped.payload = SPAN_NONE;
+	unwrapped.payload =
+		payload.type == JSON_NULL ? SPAN_NONE : payload.text;
 	if (payload.type == JSON_OBJECT)
 		rc = unwrap_object(&unwrapped, payload, arena, err);
 	if (rc == 0)
@@ -295,7 +295,7 @@ static int unwrap_payload(struct envelope *envelope,
 				   err);
 	/* As it is, it will lie one level deeper: in the envelope. */
 	if (rc == 0 && measure.depth == JSON_MAX_DEPTH &&
-	    unwrapped.payload.at == envelope->payload.at)
+	    unwrapped.payload.at == payload.text.at)
 		rc = error_set(err, STATUS_INVALID,
 			       "nested deeper than %d levels",
 			       JSON_MAX_DEPTH - 1);

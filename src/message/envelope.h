@@ -69,9 +69,9 @@ int envelope_parse(struct envelope *envelope, struct span body,
  * ENVELOPE_SCHEMA), fills from it what *envelope leaves absent, and makes its
  * payload the payload; a missing inner payload becomes {}. What the columns hold
  * when nobody set them counts as absent: chain_depth 0, and message_type
- * "event" beside an absent topic. A payload of null becomes absent. Otherwise
- * changes nothing. Also the place where an outgoing payload is held against
- * the bounds.
+ * "event" beside an absent topic. A payload of null becomes absent, blanks
+ * around one go. Otherwise changes nothing. Also the place where an outgoing
+ * payload is held against the bounds.
  */
 int envelope_unwrap(struct envelope *envelope,
 		    const struct envelope_limits *limits, struct arena *arena,
