@@ -10,10 +10,8 @@ static const struct option status_option[] = {
 };
 
 static const char *const columns[] = {
-	"id",		"status",      "topic",
-	"message_type", "event_type",  "source_service",
-	"config_key",	"received_at", "last_error",
-	NULL,
+	"id",	       "status",     "topic", "source_service",
+	"received_at", "last_error", NULL,
 };
 
 static const struct browse_table table = {

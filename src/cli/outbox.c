@@ -10,8 +10,7 @@ static const struct option status_option[] = {
 };
 
 static const char *const columns[] = {
-	"seq",	      "status",	     "topic",	   "message_type", "event_type",
-	"config_key", "retry_count", "created_at", "last_error",   NULL,
+	"seq", "status", "topic", "created_at", "last_error", NULL,
 };
 
 static const struct browse_table table = {

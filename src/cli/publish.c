@@ -177,8 +177,12 @@ static int run(struct cli *cli, const void *given, struct error *err)
 	buffer_init(&payload);
 	envelope_init(&row.envelope);
 	fill_envelope(&row.envelope, wanted);
-	result = read_headers(cli, &wanted->headers, &headers, &row.headers,
-			      err);
+	if (wanted->expires == 0)
+		result = usage_error(err, "--expires 0 would never be sent: "
+					  "give more than 0 seconds");
+	else
+		result = read_headers(cli, &wanted->headers, &headers,
+				      &row.headers, err);
 	if (result == 0)
 		result = read_payload(wanted->payload, &payload,
 				      &row.envelope.payload, err);

@@ -8,8 +8,7 @@
 #include "cli/rows.h"
 
 static const char *const columns[] = {
-	"id",	      "reason",	     "topic", "message_id",
-	"config_key", "received_at", NULL,
+	"id", "topic", "received_at", "reason", NULL,
 };
 
 static const struct browse_table table = {
