@@ -8,6 +8,7 @@
 
 static const struct broker_driver *const drivers[] = {
 	&broker_rabbitmq,
+	&broker_memory,
 };
 
 int broker_create(struct broker **out, const struct runtime_config *config,

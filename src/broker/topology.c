@@ -85,8 +85,8 @@ static void bind_keys(struct work *work, struct span queue,
 	}
 	at = json_enter(keys);
 	while (json_next(&at, &name, &key))
-		bind_queue(work, queue, exchange,
-			   json_get_string(key, work->arena));
+		bind_key(work, queue, exchange,
+			 json_get_string(key, work->arena));
 }
 
 /* "<queue>.dlq", absent when memory has run out. */

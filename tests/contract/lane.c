@@ -39,6 +39,7 @@ void lane_destroy(struct lane *lane)
 
 void lane_reconnect(struct lane *lane)
 {
+	memset(lane->confirmed, false, sizeof(lane->confirmed));
 	lane->broker->driver->connect(lane->broker, clock_monotonic());
 	lane_expect(lane, BROKER_UP);
 }
@@ -48,10 +49,13 @@ static bool turn(struct lane *lane, struct wait *wait)
 {
 	const struct broker_driver *driver = lane->broker->driver;
 	usec_t now = clock_monotonic();
+	struct broker_event event;
 	bool found;
 
 	driver->step(lane->broker, now);
-	found = driver->next(lane->broker, &lane->arena, &lane->event);
+	found = driver->next(lane->broker, &lane->arena, &event);
+	if (found)
+		lane->event = event;
 	wait_init(wait);
 	driver->flush(lane->broker, now, wait);
 	return found;
@@ -128,20 +132,19 @@ uint64_t lane_publish(struct lane *lane, const char *message_id,
 	return tag;
 }
 
+/* One tag, or all up to it that had no answer yet. */
+static void note_confirm(struct lane *lane, const struct broker_event *event)
+{
+	assert_in_range(event->tag, 1, LANE_TAGS - 1);
+	assert_false(lane->confirmed[event->tag]);
+	lane->confirmed[event->tag] = true;
+	if (event->multiple)
+		memset(lane->confirmed, true, event->tag);
+}
+
 void lane_settle(struct lane *lane, uint64_t tag)
 {
-	uint64_t answered = 0;
-	uint64_t settled = 0; /* all up to it */
-
-	while (settled < tag) {
-		const struct broker_event *event =
-			lane_expect(lane, BROKER_CONFIRMED);
-
-		if (event->multiple)
-			settled = event->tag;
-		else
-			answered++;
-		if (settled + answered >= tag)
-			break;
-	}
+	for (uint64_t at = 1; at <= tag; at++)
+		while (!lane->confirmed[at])
+			note_confirm(lane, lane_expect(lane, BROKER_CONFIRMED));
 }

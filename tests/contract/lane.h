@@ -5,10 +5,13 @@
 
 #include "broker/broker.h"
 
+enum { LANE_TAGS = 2048 }; /* a connection of a test publishes fewer */
+
 struct lane {
 	struct broker *broker;
 	struct arena arena;	   /* of every event since lane_open */
 	struct broker_event event; /* the last one */
+	bool confirmed[LANE_TAGS]; /* by lane_settle, on this connection */
 };
 
 /* Creates the lane's broker and connects; it is up, or the test has failed. */
@@ -37,7 +40,7 @@ void lane_expect_nothing(struct lane *lane);
 uint64_t lane_publish(struct lane *lane, const char *message_id,
 		      const char *topic, struct span body);
 
-/* Runs until `tag` and all before it have been confirmed. */
+/* Runs until `tag` and all before it are confirmed, each of them once. */
 void lane_settle(struct lane *lane, uint64_t tag);
 
 #endif
