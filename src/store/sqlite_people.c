@@ -56,105 +56,38 @@ static int prepare_query(struct sqlite_store *store, const struct query *query,
 
 /* ---- counts ---- */
 
-#define OF_KEY "(?1 IS NULL OR config_key = ?1)"
-#define NOW "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
-#define FRESH                                  \
-	"event_bus_outbound_event INDEXED BY " \
-	"event_bus_outbound_event_fresh "      \
-	"WHERE status = 'pending' AND next_retry_at IS NULL AND " OF_KEY
-#define WAITING                                \
-	"event_bus_outbound_event INDEXED BY " \
-	"event_bus_outbound_event_waiting "    \
-	"WHERE status = 'pending' AND next_retry_at IS NOT NULL AND " OF_KEY
-#define DONE(table, name)              \
-	"(SELECT count(*) FROM " table \
-	" WHERE status <> 'pending' AND status = '" name "' AND " OF_KEY ")"
-
-/* Each count comes off an index of its own; ?1 null counts every key. */
-static const char
-	counts_sql[] =
-		"SELECT (SELECT count(*) FROM " FRESH "), "
-		"(SELECT count(*) FROM " WAITING "), "
-		"(SELECT count(*) FROM " WAITING " AND next_retry_at > " NOW
-		"), " DONE("event_bus_outbound_event", "published") ", " DONE("event_bus_outbound_event", "invalid") ", " DONE(
-			"event_bus_outbound_event",
-			"error") ", "
-				 "(SELECT count(*) FROM "
-				 "event_bus_inbound_event "
-				 "WHERE status = 'pending' AND " OF_KEY
-				 "), " DONE(
-					 "event_bus_inbound_event",
-					 "processed") ", " DONE("event_bus_"
-								"inbound_event",
-								"error") ", "
-									 "(SELE"
-									 "CT "
-									 "count"
-									 "(*) "
-									 "FROM "
-									 "event"
-									 "_bus_"
-									 "rejec"
-									 "ted_"
-									 "messa"
-									 "ge "
-									 "WHERE"
-									 " " OF_KEY
-									 "), "
-									 "86400"
-									 " * "
-									 "max("
-									 "0, "
-									 "coale"
-									 "sce("
-									 "julia"
-									 "nday("
-									 "'now'"
-									 ") - "
-									 "(SELE"
-									 "CT "
-									 "julia"
-									 "nday("
-									 "creat"
-									 "ed_"
-									 "at) "
-									 "FROM "
-									 "event"
-									 "_bus_"
-									 "outbo"
-									 "und_"
-									 "event"
-									 " WHER"
-									 "E "
-									 "seq "
-									 "= "
-									 "(SELE"
-									 "CT "
-									 "min("
-									 "seq) "
-									 "FROM"
-									 " " FRESH
-									 ")), "
-									 "0), "
-									 "coale"
-									 "sce("
-									 "julia"
-									 "nday("
-									 "'now'"
-									 ") - "
-									 "(SELE"
-									 "CT "
-									 "julia"
-									 "nday("
-									 "min("
-									 "next_"
-									 "retry"
-									 "_at))"
-									 " "
-									 "FROM"
-									 " " WAITING
-									 "), "
-									 "0))";
+/* Each part off an index of its own; ?1 null counts every config key. */
+static const char counts_sql[] =
+	"SELECT f.count, w.count, w.later, d.published, d.invalid, d.error, "
+	"i.count, h.processed, h.error, r.count, 86400 * max(0, "
+	"coalesce(julianday('now') - julianday(o.created_at), 0), "
+	"coalesce(julianday('now') - julianday(w.first), 0)) "
+	"FROM (SELECT count(*) AS count, min(seq) AS first "
+	"FROM event_bus_outbound_event "
+	"INDEXED BY event_bus_outbound_event_fresh "
+	"WHERE status = 'pending' AND next_retry_at IS NULL "
+	"AND (?1 IS NULL OR config_key = ?1)) f, "
+	"(SELECT count(*) AS count, min(next_retry_at) AS first, "
+	"sum(next_retry_at > strftime('%Y-%m-%d %H:%M:%f000', 'now')) AS later "
+	"FROM event_bus_outbound_event "
+	"INDEXED BY event_bus_outbound_event_waiting "
+	"WHERE status = 'pending' AND next_retry_at IS NOT NULL "
+	"AND (?1 IS NULL OR config_key = ?1)) w, "
+	"(SELECT sum(status = 'published') AS published, "
+	"sum(status = 'invalid') AS invalid, sum(status = 'error') AS error "
+	"FROM event_bus_outbound_event "
+	"INDEXED BY event_bus_outbound_event_done "
+	"WHERE status <> 'pending' AND (?1 IS NULL OR config_key = ?1)) d, "
+	"(SELECT count(*) AS count FROM event_bus_inbound_event "
+	"INDEXED BY event_bus_inbound_event_pending "
+	"WHERE status = 'pending' AND (?1 IS NULL OR config_key = ?1)) i, "
+	"(SELECT sum(status = 'processed') AS processed, "
+	"sum(status = 'error') AS error FROM event_bus_inbound_event "
+	"INDEXED BY event_bus_inbound_event_done "
+	"WHERE status <> 'pending' AND (?1 IS NULL OR config_key = ?1)) h, "
+	"(SELECT count(*) AS count FROM event_bus_rejected_message "
+	"WHERE ?1 IS NULL OR config_key = ?1) r "
+	"LEFT JOIN event_bus_outbound_event o ON o.seq = f.first";
 
 static void read_counts(sqlite3_stmt *statement, struct store_counts *counts)
 {

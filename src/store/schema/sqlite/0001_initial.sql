@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: MIT
 -- The tables of postbus on SQLite. Statements are separated by empty lines;
 -- whoever runs this file does so in one transaction.
 
