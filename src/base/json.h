@@ -44,8 +44,8 @@ struct json_measure {
  * Checks that text is one JSON value, blanks around it allowed, and gives its
  * type and trimmed span. Refused with STATUS_INVALID, the byte offset named:
  * anything RFC 8259 forbids, invalid UTF-8, \u0000, lone surrogates, nesting
- * over JSON_MAX_DEPTH, a number literal over JSON_MAX_NUMBER characters. `measure`
- * may be NULL.
+ * over JSON_MAX_DEPTH, a number literal over JSON_MAX_NUMBER characters. The
+ * measure may be NULL.
  */
 int json_check(struct span text, struct json_value *value,
 	       struct json_measure *measure, struct error *err);

@@ -342,8 +342,9 @@ void envelope_normalise(struct envelope *envelope,
 /* Begins the next member of the object that starts at byte `start`. */
 static void append_name(struct buffer *out, size_t start, const char *name)
 {
-	buffer_append_format(out, "%c\"%s\":",
-			     buffer_length(out) == start ? '{' : ',', name);
+	buffer_append_text(out, buffer_length(out) == start ? "{\"" : ",\"");
+	buffer_append_text(out, name);
+	buffer_append_text(out, "\":");
 }
 
 void envelope_build(const struct envelope *envelope, struct buffer *out)

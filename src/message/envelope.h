@@ -57,7 +57,8 @@ void envelope_init(struct envelope *envelope);
  * Reads a body into *envelope. Spans point into body, or into the arena where
  * a string had escapes. Refuses with STATUS_INVALID what is no JSON object,
  * breaks a bound of `limits` or of json_check, repeats a key, or has a member
- * of the wrong type; null counts as absent. Does not judge what the fields
+ * of the wrong type; the exponents of numbers count towards the payload's size.
+ * Null counts as absent. Does not judge what the fields
  * mean. STATUS_NO_MEMORY when the arena cannot grow.
  */
 int envelope_parse(struct envelope *envelope, struct span body,
@@ -67,8 +68,8 @@ int envelope_parse(struct envelope *envelope, struct span body,
 /*
  * If the payload is itself an envelope (an object whose `schema` is
  * ENVELOPE_SCHEMA), fills from it what *envelope leaves absent, and makes its
- * payload the payload; a missing inner payload becomes {}. What the columns hold
- * when nobody set them counts as absent: chain_depth 0, and message_type
+ * payload the payload; a missing inner payload becomes {}. What the columns
+ * hold when nobody set them counts as absent: chain_depth 0, and message_type
  * "event" beside an absent topic. A payload of null becomes absent, blanks
  * around one go. Otherwise changes nothing. Also the place where an outgoing
  * payload is held against the bounds.

@@ -6,6 +6,8 @@
 
 #include "base/quote.h"
 
+enum { FIRST_ROOM = 16 };
+
 static int compare_names(const void *a, const void *b)
 {
 	const struct span *left = *(struct span *const *)a;
@@ -25,16 +27,19 @@ void names_sort(struct span **names, size_t count)
 	qsort(names, count, sizeof(*names), compare_names);
 }
 
-static size_t count_members(struct json_value object)
+/* Moves the members to where there is room for twice as many. */
+static bool grow(struct members *members, size_t *room, struct arena *arena)
 {
-	struct json_cursor at = json_enter(object);
-	struct json_value value;
-	struct span key;
-	size_t count = 0;
+	size_t more = *room == 0 ? FIRST_ROOM : 2 * *room;
+	struct member *at = arena_alloc(arena, more * sizeof(*at));
 
-	while (json_next(&at, &key, &value))
-		count++;
-	return count;
+	if (at == NULL)
+		return false;
+	if (members->count > 0)
+		memcpy(at, members->at, members->count * sizeof(*at));
+	members->at = at;
+	*room = more;
+	return true;
 }
 
 static int refuse_repeated(const struct members *members, struct arena *arena,
@@ -60,25 +65,24 @@ int members_read(struct members *members, struct json_value object,
 		 struct arena *arena, struct error *err)
 {
 	struct json_cursor at = json_enter(object);
-	struct members read = {.count = count_members(object)};
-	struct member *member;
+	struct members read = {0};
+	struct json_value value;
 	struct span key;
+	size_t room = 0;
 	int rc;
 
-	read.at = arena_alloc(arena, read.count * sizeof(*read.at));
-	if (read.at == NULL)
-		return error_set(err, STATUS_NO_MEMORY, "out of memory");
-	member = read.at;
-	for (; json_next(&at, &key, &member->value); member++) {
-		const char *end =
-			member->value.text.at + member->value.text.len;
+	while (json_next(&at, &key, &value)) {
+		const char *end = value.text.at + value.text.len;
+		struct member member = {.value = value};
 
-		member->text =
-			(struct span){key.at - 1, (size_t)(end - (key.at - 1))};
-		member->name = json_unescape(key, arena);
-		if (!span_present(member->name))
+		member.text.at = key.at - 1;
+		member.text.len = (size_t)(end - member.text.at);
+		member.name = json_unescape(key, arena);
+		if (!span_present(member.name) ||
+		    (read.count == room && !grow(&read, &room, arena)))
 			return error_set(err, STATUS_NO_MEMORY,
 					 "out of memory");
+		read.at[read.count++] = member;
 	}
 	rc = refuse_repeated(&read, arena, err);
 	if (rc == 0)

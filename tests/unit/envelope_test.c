@@ -74,6 +74,19 @@ static void what_cannot_be_unwrapped_leaves_the_row_alone(void **state)
 	arena_finish(&arena);
 }
 
+static void an_inner_envelope_without_payload_has_an_empty_one(void **state)
+{
+	struct arena arena = {0};
+	struct envelope envelope = event();
+
+	(void)state;
+	envelope.payload =
+		SPAN_LIT("{\"schema\":\"interservice.envelope.v1\"}");
+	assert_int_equal(envelope_unwrap(&envelope, &limits, &arena, NULL), 0);
+	assert_span(envelope.payload, "{}");
+	arena_finish(&arena);
+}
+
 static void only_a_valid_envelope_gives_its_type(void **state)
 {
 	struct envelope envelope = event();
@@ -127,6 +140,8 @@ int main(void)
 		cmocka_unit_test(
 			what_cannot_be_parsed_leaves_the_envelope_alone),
 		cmocka_unit_test(what_cannot_be_unwrapped_leaves_the_row_alone),
+		cmocka_unit_test(
+			an_inner_envelope_without_payload_has_an_empty_one),
 		cmocka_unit_test(only_a_valid_envelope_gives_its_type),
 		cmocka_unit_test(an_envelope_is_built_behind_what_is_there),
 		cmocka_unit_test(building_without_memory_marks_the_buffer),
