@@ -60,6 +60,7 @@ static void append_json(struct cli *cli, const struct runtime_config *config)
 {
 	struct buffer *out = &cli->out;
 	enum config_section section = CONFIG_COMMON;
+	const char *before = "\n    ";
 
 	buffer_append_text(out, "{");
 	json_append_string(out, span_of(config->config_key));
@@ -69,19 +70,19 @@ static void append_json(struct cli *cli, const struct runtime_config *config)
 
 		if (!applies(config, field->section))
 			continue;
-		if (i > 0)
-			buffer_append_text(out, ",");
-		if (field->section != section)
-			buffer_append_format(out, "\n  \"%s\": {",
-					     field->section == CONFIG_MQTT
-						     ? "mqtt"
-						     : "rabbitmq");
-		section = field->section;
-		buffer_append_format(out, "\n    \"%s\": ", field->name);
+		if (field->section != section) {
+			section = field->section;
+			buffer_append_format(
+				out, ",\n    \"%s\": {",
+				section == CONFIG_MQTT ? "mqtt" : "rabbitmq");
+			before = "\n        ";
+		}
+		buffer_append_format(out, "%s\"%s\": ", before, field->name);
 		append_json_value(out, field,
 				  visible(config, field, &cli->memory));
+		before = section == CONFIG_COMMON ? ",\n    " : ",\n        ";
 	}
-	buffer_append_text(out, "\n  }\n}}\n");
+	buffer_append_text(out, "\n    }\n}}\n");
 }
 
 static void append_text(struct cli *cli, const struct runtime_config *config)

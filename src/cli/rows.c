@@ -103,7 +103,7 @@ static struct span shown(const struct column *column)
 	if (column->type == COLUMN_NULL)
 		return SPAN_NONE;
 	if (column->type == COLUMN_BOOLEAN)
-		return span_of(is_true(column) ? "yes" : "no");
+		return span_of(is_true(column) ? "true" : "false");
 	return column->value;
 }
 

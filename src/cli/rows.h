@@ -30,7 +30,7 @@ void row_append_details(struct buffer *out, const struct terminal *terminal,
 			struct row row);
 
 /* Adds a row with the named columns, NULL after the last, to a table; times
- * to the second, "yes" and "no" for booleans. */
+ * to the second. */
 void row_add_to_table(struct table *table, struct row row,
 		      const char *const *names);
 

@@ -31,7 +31,9 @@ static void append_row_list(struct buffer *out, const char *name,
 	for (const struct overview_row *at = rows->first; at != NULL;
 	     at = at->next) {
 		buffer_append_text(out, at == rows->first ? "{" : ", {");
-		buffer_append_format(out, "\"table\": \"%s\", ", at->table);
+		if (at->table != NULL)
+			buffer_append_format(out, "\"table\": \"%s\", ",
+					     at->table);
 		row_append_members(out, at->row);
 		if (at->age >= 0)
 			buffer_append_format(

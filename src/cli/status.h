@@ -11,7 +11,7 @@
 struct overview_row {
 	struct overview_row *next;
 	struct row row;
-	const char *table; /* where it comes from */
+	const char *table; /* a failure's: where it is */
 	double age;	   /* of its heartbeat in seconds; -1: it has none */
 	bool stale;	   /* silent for three intervals: the worker is gone */
 };

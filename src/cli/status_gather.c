@@ -14,23 +14,37 @@ struct gathering {
 	const char *table;
 };
 
-static bool copy_columns(struct arena *memory, struct row *copy,
+/* A failure is told without its payload, which may be large. */
+static bool is_told(const struct gathering *gathering,
+		    const struct column *column)
+{
+	return gathering->table == NULL ||
+	       (column->type != COLUMN_JSON && column->type != COLUMN_BYTES);
+}
+
+static bool copy_columns(const struct gathering *gathering, struct row *copy,
 			 const struct column *columns, size_t count)
 {
+	struct arena *memory = &gathering->overview->memory;
 	struct column *own = arena_alloc(memory, count * sizeof(*own));
+	size_t kept = 0;
 
-	if (own == NULL)
-		return false;
-	for (size_t i = 0; i < count; i++) {
-		own[i] = columns[i];
-		own[i].name = arena_copy(memory, span_of(columns[i].name)).at;
-		own[i].value = arena_copy(memory, columns[i].value);
-		if (own[i].name == NULL ||
-		    (columns[i].value.at != NULL && own[i].value.at == NULL))
+	for (size_t i = 0; own != NULL && i < count; i++) {
+		const struct column *from = &columns[i];
+		struct column *to = &own[kept];
+
+		if (!is_told(gathering, from))
+			continue;
+		*to = *from;
+		to->name = arena_copy(memory, span_of(from->name)).at;
+		to->value = arena_copy(memory, from->value);
+		if (to->name == NULL ||
+		    (from->value.at != NULL && to->value.at == NULL))
 			return false;
+		kept++;
 	}
-	*copy = (struct row){own, count};
-	return true;
+	*copy = (struct row){own, kept};
+	return own != NULL;
 }
 
 static int keep_row(void *context, const struct column *columns, size_t count)
@@ -42,7 +56,7 @@ static int keep_row(void *context, const struct column *columns, size_t count)
 	if (kept == NULL)
 		return STATUS_NO_MEMORY;
 	*kept = (struct overview_row){.table = gathering->table, .age = -1};
-	if (!copy_columns(memory, &kept->row, columns, count))
+	if (!copy_columns(gathering, &kept->row, columns, count))
 		return STATUS_NO_MEMORY;
 	*gathering->rows->last = kept;
 	gathering->rows->last = &kept->next;
@@ -159,10 +173,10 @@ int overview_gather(struct overview *overview, struct store *store,
 	begin(&overview->workers);
 	begin(&overview->failures);
 	result = read_rows(overview, &overview->configs, store, TABLE_CONFIGS,
-			   "config", &filter, err);
+			   NULL, &filter, err);
 	if (result == 0)
 		result = read_rows(overview, &overview->workers, store,
-				   TABLE_WORKERS, "worker", &filter, err);
+				   TABLE_WORKERS, NULL, &filter, err);
 	if (result == 0)
 		result = read_failures(overview, store, config_key, err);
 	if (result == 0)

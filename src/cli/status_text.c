@@ -93,7 +93,8 @@ static void append_workers(const struct overview *overview,
 	};
 	struct span key = SPAN_LIT("default");
 
-	append_title(out, terminal, "\nWorkers");
+	buffer_append_text(out, "\n");
+	append_title(out, terminal, "Workers");
 	if (overview->workers.first != NULL) {
 		append_rows(out, terminal, &overview->workers, columns, 3);
 		return;
@@ -149,7 +150,7 @@ static void append_counts(const struct store_counts *counts,
 	if (counts->oldest_pending > 0) {
 		format_age(counts->oldest_pending, age);
 		buffer_append_format(
-			out, "The oldest that is due waits since %s.\n", age);
+			out, "The oldest that is due has waited %s.\n", age);
 	}
 }
 
@@ -170,7 +171,8 @@ static void append_failures(const struct overview *overview,
 
 	if (overview->failures.first == NULL)
 		return;
-	append_title(out, terminal, "\nLast errors");
+	buffer_append_text(out, "\n");
+	append_title(out, terminal, "Last errors");
 	table_init(&table, columns);
 	for (const struct overview_row *at = overview->failures.first;
 	     at != NULL; at = at->next) {

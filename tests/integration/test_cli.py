@@ -206,6 +206,15 @@ def test_database_that_is_missing_or_not_migrated_names_the_remedy(postbus, tmp_
     )
 
 
+def test_worker_without_a_database_ends_at_once_with_the_reason(postbus, tmp_path):
+    url = f"sqlite://{tmp_path}/none.db"
+    worker = ["worker", "--config-key", "default", "--database", url]
+    result = postbus.run(*worker, check=False)
+
+    assert result.returncode == 1
+    assert "postbus: " in result.stderr and "none.db" in result.stderr
+
+
 def test_unknown_scheme_lists_the_forms(postbus):
     refused(
         postbus.run("status", "--database", "mysql://h/d", check=False), 1,

@@ -204,6 +204,16 @@ def test_purge_spares_what_is_pending(postbus):
     refused(postbus.run("outbox", "purge", 1, check=False), 1, "1")
 
 
+def test_limit_bounds_what_is_changed(postbus):
+    for _ in range(3):
+        event(postbus, "error")
+
+    assert postbus.json("outbox", "retry", "--limit", 0)["affected"] == 0
+    assert postbus.json("outbox", "retry", "--limit", 1, "--dry-run")["affected"] == 1
+    assert postbus.json("outbox", "purge", "--limit", 2)["affected"] == 2
+    assert statuses(postbus) == ["error"]
+
+
 def test_inbox_is_retried_and_purged(postbus):
     for status in ("pending", "processed", "error"):
         received(postbus, f"m-{status}", status)
@@ -315,6 +325,15 @@ def test_status_marks_a_worker_that_is_silent_as_stale(configured):
 
     assert stale == {"a": True, "b": False}
     assert text.count("stale") == 1 and "intake away: no route" in text
+
+
+def test_failures_in_status_are_told_without_their_payload(postbus):
+    event(postbus, "error", payload='{"secret": 1}')
+    rejected(postbus, b"a body")
+    failures = postbus.json("status")["last_errors"]
+
+    assert [failure["table"] for failure in failures] == ["outbox", "rejected"]
+    assert all(name not in row for row in failures for name in ("payload", "body"))
 
 
 def test_status_shows_a_worker_that_runs(configured):
