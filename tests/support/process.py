@@ -88,6 +88,21 @@ class Process:
         if text not in self.output():
             raise AssertionError(f"{self.name} ended without {text!r}\n{self.tail()}")
 
+    def wait_for_line(self, *words, timeout=30):
+        """The first line of its output that has all those words."""
+
+        def lines():
+            return (line for line in self.output().splitlines() if all_in(line))
+
+        def all_in(line):
+            return all(word in line for word in words)
+
+        return wait_until(
+            lambda: next(lines(), None),
+            timeout,
+            lambda: f"a line of {self.name} with {words}\n{self.tail()}",
+        )
+
 
 def _setpriv(user, orphan_signal):
     command = ["setpriv", "--pdeathsig", orphan_signal]
@@ -137,10 +152,12 @@ def _end(pids):
 
 
 def wait_until(true, timeout=30, what="the condition"):
-    """Polls until `true()` is; its value. The timeout only ends a failed test."""
+    """Polls until `true()` is; its value. The timeout only ends a failed test,
+    which `what` explains: a text, or what to call for it."""
     deadline = time.monotonic() + timeout
     while not (value := true()):
         if time.monotonic() > deadline:
+            what = what() if callable(what) else what
             raise AssertionError(f"{what}: not within {timeout} s")
         time.sleep(0.02)
     return value

@@ -3,6 +3,8 @@
 
 import contextlib
 
+import pika
+
 from support.servers import HOST
 
 
@@ -42,8 +44,13 @@ class Vhost:
                 channel.queue_bind(name, exchange, key)
 
     def count(self, queue):
+        """Its messages that nobody has been given."""
         with self.channel() as channel:
             return channel.queue_declare(queue, passive=True).method.message_count
+
+    def consumers(self, queue):
+        with self.channel() as channel:
+            return channel.queue_declare(queue, passive=True).method.consumer_count
 
     def take(self, queue):
         """Takes what is ready: (method, properties, body) of each message."""
@@ -51,4 +58,36 @@ class Vhost:
         with self.channel() as channel:
             while (message := channel.basic_get(queue, auto_ack=True))[0]:
                 messages.append(message)
+        return messages
+
+    def close_connections(self):
+        """As an administrator does."""
+        self.server.ctl("close_all_connections", "--vhost", self.name, "maintenance")
+
+    def publish(self, body, routing_key="event.elsewhere.thing.happened", **properties):
+        self.publish_all([(body, routing_key, properties)])
+
+    def publish_all(self, messages, exchange="interservice"):
+        """Each (body, routing key, properties) is confirmed, and by a queue."""
+        with self.channel() as channel:
+            channel.confirm_delivery()
+            for body, routing_key, properties in messages:
+                persistent = pika.BasicProperties(delivery_mode=2, **properties)
+                channel.basic_publish(
+                    exchange, routing_key, body, persistent, mandatory=True
+                )
+
+    def receive(self, queue, count, timeout=30):
+        """Consumes that many: (method, properties, body) of each, in order."""
+        messages = []
+        with self.channel() as channel:
+            channel.basic_qos(prefetch_count=min(count, 500))
+            for message in channel.consume(queue, inactivity_timeout=timeout):
+                if message[0] is None:
+                    raise AssertionError(f"{queue}: {len(messages)} of {count} came")
+                messages.append(message)
+                if len(messages) % 250 == 0 or len(messages) == count:
+                    channel.basic_ack(message[0].delivery_tag, multiple=True)
+                if len(messages) == count:
+                    break
         return messages
