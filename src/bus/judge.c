@@ -2,6 +2,7 @@
 /* Whether a delivery can be an inbox row, and which. */
 #include "bus/intake.h"
 
+#include "base/quote.h"
 #include "base/utf8.h"
 
 /* What the message's own properties may fill in. A request's answer goes to
@@ -48,6 +49,22 @@ static int judge_envelope(struct inbox_row *row,
 				 "message_id is missing from the envelope and "
 				 "from the message's properties");
 	return envelope_validate(&row->envelope, limits, &type, err);
+}
+
+static int judge_ordering_key(struct inbox_row *row,
+			      const struct delivery *delivery,
+			      struct error *err)
+{
+	struct span key = headers_find(&delivery->headers, "ordering_key");
+
+	if (span_present(key) && (!utf8_valid(key) || key.len == 0 ||
+				  memchr(key.at, '\0', key.len) != NULL))
+		return error_set(err, STATUS_INVALID,
+				 "the header ordering_key is %s: it has to be "
+				 "text without NUL",
+				 quote(key).text);
+	row->ordering_key = key;
+	return 0;
 }
 
 /* Any bytes made into short text that every database takes. */
@@ -105,9 +122,9 @@ int intake_judge(struct inbox_row *row, const struct delivery *delivery,
 	*row = (struct inbox_row){.body = delivery->body};
 	envelope_init(&row->envelope);
 	status = judge_envelope(row, delivery, limits, arena, &why);
+	if (status == 0)
+		status = judge_ordering_key(row, delivery, &why);
 	if (status == 0) {
-		row->ordering_key =
-			headers_find(&delivery->headers, "ordering_key");
 		row->headers =
 			headers_merge(&delivery->headers, row->envelope.extra,
 				      arena, &failed);

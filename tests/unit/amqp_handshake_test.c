@@ -41,8 +41,8 @@ static const amqp_field_value_t *find(const amqp_table_t *table,
 static void the_client_names_itself_and_what_it_can_do(void **state)
 {
 	static const char *const able[] = {
-		"publisher_confirms",	  "basic.nack",
-		"consumer_cancel_notify", "connection.blocked",
+		"publisher_confirms",		"basic.nack",
+		"consumer_cancel_notify",	"connection.blocked",
 		"authentication_failure_close",
 	};
 	const amqp_connection_start_ok_t *start_ok;
@@ -57,8 +57,8 @@ static void the_client_names_itself_and_what_it_can_do(void **state)
 	assert_bytes(find(&start_ok->client_properties, "connection_name")
 			     ->value.bytes,
 		     "test");
-	capabilities =
-		&find(&start_ok->client_properties, "capabilities")->value.table;
+	capabilities = &find(&start_ok->client_properties, "capabilities")
+				->value.table;
 	for (size_t i = 0; i < sizeof(able) / sizeof(able[0]); i++)
 		assert_true(find(capabilities, able[i])->value.boolean);
 	peer_end(&peer);
@@ -122,9 +122,8 @@ static void a_handshake_may_come_byte_by_byte(void **state)
 
 /* ---- tuning ---- */
 
-static const amqp_connection_tune_ok_t *tuned(struct peer *peer,
-					      uint32_t frame_max,
-					      uint16_t heartbeat)
+static const amqp_connection_tune_ok_t *
+tuned(struct peer *peer, uint32_t frame_max, uint16_t heartbeat)
 {
 	amqp_connection_tune_t tune = {
 		.channel_max = 2047,
@@ -158,8 +157,8 @@ static void the_smaller_of_both_offers_is_agreed_upon(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(offers) / sizeof(offers[0]); i++) {
 		struct peer peer;
-		const amqp_connection_tune_ok_t *ok = tuned(
-			&peer, offers[i].frame_max, offers[i].heartbeat);
+		const amqp_connection_tune_ok_t *ok =
+			tuned(&peer, offers[i].frame_max, offers[i].heartbeat);
 
 		assert_int_equal(ok->channel_max, 1);
 		assert_int_equal(ok->frame_max, offers[i].agreed_frame_max);

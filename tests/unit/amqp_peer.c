@@ -97,7 +97,7 @@ void peer_say_content(struct peer *peer, struct span properties,
 		      struct span body)
 {
 	size_t size = 12 + properties.len;
-	char head[7 + 12] = {AMQP_FRAME_HEADER, 0, 1, 0, 0,
+	char head[7 + 12] = {AMQP_FRAME_HEADER, 0,	    1, 0, 0,
 			     (char)(size >> 8), (char)size, 0, 60};
 
 	head[7 + 8] = (char)(body.len >> 24);
@@ -117,11 +117,21 @@ void peer_deliver(struct peer *peer)
 	buffer_consume(&peer->out, buffer_length(&peer->out));
 }
 
+/* Whether there is an event; peer->event stays the last one there was. */
+static bool next_event(struct peer *peer)
+{
+	struct connection_event event;
+
+	peer_deliver(peer);
+	if (!connection_next(peer->connection, &peer->arena, &event))
+		return false;
+	peer->event = event;
+	return true;
+}
+
 void peer_expect(struct peer *peer, enum connection_event_kind kind)
 {
-	peer_deliver(peer);
-	assert_true(connection_next(peer->connection, &peer->arena,
-				    &peer->event));
+	assert_true(next_event(peer));
 	if (peer->event.kind != kind)
 		fail_msg("event %d instead of %d: %s", (int)peer->event.kind,
 			 (int)kind, peer->event.error.text);
@@ -129,8 +139,7 @@ void peer_expect(struct peer *peer, enum connection_event_kind kind)
 
 void peer_expect_nothing(struct peer *peer)
 {
-	peer_deliver(peer);
-	if (connection_next(peer->connection, &peer->arena, &peer->event))
+	if (next_event(peer))
 		fail_msg("event %d instead of none: %s", (int)peer->event.kind,
 			 peer->event.error.text);
 }
