@@ -140,10 +140,11 @@ static int tell_return(struct connection *connection,
 				       "not in flight");
 	event->kind = CONNECTION_RETURNED;
 	error_set(&event->error, STATUS_NOT_FOUND,
-		  "unroutable: the broker says %.*s (%u) of routing key %s",
-		  SPAN_ARG(span_of_bytes(returned->reply_text)),
-		  returned->reply_code,
-		  quote(span_of_bytes(returned->routing_key)).text);
+		  "unroutable: no queue is bound to exchange %s for %s "
+		  "(%.*s)",
+		  quote(span_of_bytes(returned->exchange)).text,
+		  quote(span_of_bytes(returned->routing_key)).text,
+		  SPAN_ARG(span_of_bytes(returned->reply_text)));
 	return 1;
 }
 
@@ -266,8 +267,9 @@ static int server_closes_channel(struct connection *connection,
 static int server_cancels(struct connection *connection)
 {
 	connection_fail(connection, STATUS_NOT_FOUND,
-			"the broker cancelled the consumer: the queue was "
-			"deleted or has moved");
+			"the broker cancelled the consumer of queue %s: it was "
+			"deleted or has moved",
+			quote(span_of(connection->queue)).text);
 	say_goodbye(connection);
 	return STATUS_NOT_FOUND;
 }

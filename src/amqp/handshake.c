@@ -227,18 +227,6 @@ int handshake_method(struct connection *connection, amqp_method_number_t id,
 	return unexpected(connection, id);
 }
 
-static const char *phase(enum connection_state state)
-{
-	switch (state) {
-	case CONNECTION_LOGIN:
-		return "the login";
-	case CONNECTION_OPENING:
-		return "the virtual host";
-	default:
-		return NULL;
-	}
-}
-
 static enum status status_of(unsigned code)
 {
 	switch (code) {
@@ -259,16 +247,41 @@ static enum status status_of(unsigned code)
 	}
 }
 
+static void explain_login(struct connection *connection, struct error *error)
+{
+	struct span user = connection->options.username;
+
+	if (span_present(user))
+		error_prefix(error, "user %s or the password is refused",
+			     quote(user).text);
+	else
+		error_prefix(error, "the client certificate is refused as a "
+				    "login");
+}
+
+static void explain_vhost(struct connection *connection, struct error *error)
+{
+	struct quote vhost = quote(connection->options.virtual_host);
+
+	if (strstr(error->text, "not found") != NULL) {
+		error->status = STATUS_NOT_FOUND;
+		error_prefix(error, "there is no virtual host %s", vhost.text);
+	} else {
+		error_prefix(error, "the virtual host %s is refused",
+			     vhost.text);
+	}
+}
+
 void explain_close(struct connection *connection, unsigned code,
 		   struct span text)
 {
-	const char *what = phase(connection->state);
 	struct error *error = &connection->error;
 
 	error_set(error, status_of(code), "%.*s (%u)", SPAN_ARG(text), code);
-	if (what != NULL && status_of(code) == STATUS_DENIED)
-		error_prefix(error, "%s of user %s is refused", what,
-			     quote(connection->options.username).text);
+	if (connection->state == CONNECTION_LOGIN)
+		explain_login(connection, error);
+	else if (connection->state == CONNECTION_OPENING)
+		explain_vhost(connection, error);
 	else
 		error_prefix(error, "the broker closed the connection");
 }

@@ -8,7 +8,7 @@
 #include "amqp/frame.h"
 #include "amqp/unconfirmed.h"
 
-enum { CHANNEL = 1 };
+enum { CHANNEL = 1, SHORT_STRING_MAX = 255, SHORT_STRING_SIZE = 256 };
 
 enum connection_state {
 	CONNECTION_GREETING, /* our header is queued; start is awaited */
@@ -30,8 +30,8 @@ struct connection {
 	struct arena scratch; /* what is being encoded */
 	struct content content;
 	struct unconfirmed unconfirmed;
-	struct span consumer_tag; /* absent: does not consume */
-	char consumer_tag_bytes[256];
+	char consumer_tag[SHORT_STRING_SIZE]; /* "": does not consume */
+	char queue[SHORT_STRING_SIZE];	      /* the one consumed from */
 	unsigned unanswered; /* methods whose reply has not come */
 	bool lost;	     /* no more input will come: `error` */
 	bool by_publish;     /* a publish made the server close */

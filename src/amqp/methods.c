@@ -5,8 +5,6 @@
 #include "amqp/internal.h"
 #include "base/quote.h"
 
-enum { SHORT_STRING_MAX = 255 };
-
 /* A publish's method frame, and what frames a body beside its bytes. */
 enum { PUBLISH_ROOM = 8192 };
 
@@ -123,6 +121,13 @@ int connection_select_confirms(struct connection *connection, struct error *err)
 	return ask(connection, AMQP_CONFIRM_SELECT_METHOD, &select, err);
 }
 
+/* A checked short string, NUL-terminated. */
+static void keep_short(char kept[SHORT_STRING_SIZE], struct span value)
+{
+	memcpy(kept, value.at, value.len);
+	kept[value.len] = '\0';
+}
+
 int connection_consume(struct connection *connection, struct span queue,
 		       struct span consumer_tag, uint16_t prefetch,
 		       struct error *err)
@@ -135,15 +140,15 @@ int connection_consume(struct connection *connection, struct span queue,
 	int status = check_short("consumer tag", consumer_tag, err);
 
 	if (status == 0)
+		status = check_short("queue name", queue, err);
+	if (status == 0)
 		status = ask(connection, AMQP_BASIC_QOS_METHOD, &qos, err);
 	if (status == 0)
 		status = ask(connection, AMQP_BASIC_CONSUME_METHOD, &consume,
 			     err);
 	if (status == 0) {
-		memcpy(connection->consumer_tag_bytes, consumer_tag.at,
-		       consumer_tag.len);
-		connection->consumer_tag = (struct span){
-			connection->consumer_tag_bytes, consumer_tag.len};
+		keep_short(connection->consumer_tag, consumer_tag);
+		keep_short(connection->queue, queue);
 	}
 	return status;
 }
@@ -151,14 +156,14 @@ int connection_consume(struct connection *connection, struct span queue,
 void connection_cancel(struct connection *connection)
 {
 	amqp_basic_cancel_t cancel = {
-		.consumer_tag = bytes_of(connection->consumer_tag),
+		.consumer_tag = amqp_cstring_bytes(connection->consumer_tag),
 	};
 
 	if (connection->state != CONNECTION_OPEN ||
-	    !span_present(connection->consumer_tag))
+	    connection->consumer_tag[0] == '\0')
 		return;
-	connection->consumer_tag = SPAN_NONE;
 	(void)ask(connection, AMQP_BASIC_CANCEL_METHOD, &cancel, NULL);
+	connection->consumer_tag[0] = '\0';
 }
 
 /* So much room that writing the message cannot fail half-way. */

@@ -24,7 +24,7 @@ bool unconfirmed_reserve(struct unconfirmed *set)
 	if (set->newest + 1 - set->oldest < set->cap)
 		return true;
 	bigger.cap = set->cap == 0 ? FIRST_CAP : set->cap * 2;
-	bigger.hashes = calloc(bigger.cap, sizeof(*bigger.hashes));
+	bigger.hashes = malloc(bigger.cap * sizeof(*bigger.hashes));
 	if (bigger.hashes == NULL)
 		return false;
 	for (uint64_t tag = set->oldest; set->cap > 0 && tag <= set->newest;

@@ -1,66 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /* The broker driver for RabbitMQ: AMQP over a stream. */
+#include "broker/rabbitmq.h"
+
 #include <assert.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "amqp/connection.h"
-#include "broker/broker.h"
-#include "broker/hosts.h"
 #include "broker/topology.h"
-#include "net/stream.h"
 
 enum { PORT_PLAIN = 5672, PORT_TLS = 5671 };
 enum { INPUT_LIMIT = 256 * 1024 }; /* more than a frame */
-enum { HEARTBEAT_MAX = 65535, PREFETCH_MAX = 65535 };
 
 /* How long a goodbye may take. */
 #define CLOSE_PATIENCE USEC_PER_SEC
-
-enum rabbitmq_state {
-	RABBITMQ_DOWN,	    /* nothing is open; perhaps `down` is untold */
-	RABBITMQ_REACHING,  /* the stream is being connected */
-	RABBITMQ_OPENING,   /* AMQP shakes hands */
-	RABBITMQ_DECLARING, /* the topology's answers are awaited */
-	RABBITMQ_UP,
-	RABBITMQ_CLOSING, /* our goodbye is queued */
-};
-
-struct rabbitmq {
-	struct broker base;
-	const struct runtime_config *config;
-	enum broker_role role;
-	struct arena memory; /* hosts */
-	struct hosts hosts;
-	size_t next_host;
-	const struct host *host;
-	char name[192]; /* of connection and consumer */
-
-	enum rabbitmq_state state;
-	struct arena login; /* credentials and topology, until it is up */
-	struct stream *stream;
-	struct connection *connection;
-	usec_t deadline; /* of connecting, of the goodbye */
-	usec_t tick_at;
-	bool lost;	  /* the stream has ended; the input is not empty yet */
-	bool down_untold; /* next has to tell `down` */
-	struct error down;
-	struct arena sources; /* exchanges declared on this connection */
-	struct source_exchange *declared;
-};
-
-struct source_exchange {
-	struct source_exchange *next;
-	struct span name;
-};
-
-static struct rabbitmq *rabbitmq_of(struct broker *broker)
-{
-	return (struct rabbitmq *)broker;
-}
 
 /* ---- states ---- */
 
@@ -71,7 +25,7 @@ static bool can_move(enum rabbitmq_state from, enum rabbitmq_state to)
 	return to == from + 1;
 }
 
-static void move(struct rabbitmq *rabbitmq, enum rabbitmq_state state)
+void rabbitmq_move(struct rabbitmq *rabbitmq, enum rabbitmq_state state)
 {
 	assert(can_move(rabbitmq->state, state));
 	rabbitmq->state = state;
@@ -87,11 +41,10 @@ static void drop(struct rabbitmq *rabbitmq)
 	rabbitmq->declared = NULL;
 	arena_finish(&rabbitmq->sources);
 	arena_finish(&rabbitmq->login);
-	move(rabbitmq, RABBITMQ_DOWN);
+	rabbitmq_move(rabbitmq, RABBITMQ_DOWN);
 }
 
-/* Drops everything; `error` is told by the next event. */
-static void go_down(struct rabbitmq *rabbitmq, const struct error *error)
+void rabbitmq_go_down(struct rabbitmq *rabbitmq, const struct error *error)
 {
 	rabbitmq->down = *error;
 	rabbitmq->down_untold = true;
@@ -152,104 +105,6 @@ static int rabbitmq_create(struct broker **out,
 	return status;
 }
 
-/* ---- connecting ---- */
-
-static void rabbitmq_connect(struct broker *broker, usec_t now)
-{
-	struct rabbitmq *rabbitmq = rabbitmq_of(broker);
-	const struct runtime_config *config = rabbitmq->config;
-	struct stream_target target = {
-		.tls = config->tls,
-		.ca_file = config->tls_ca_file,
-		.cert_file = config->tls_cert_file,
-		.key_file = config->tls_key_file,
-	};
-	struct error cause;
-
-	assert(rabbitmq->state == RABBITMQ_DOWN);
-	rabbitmq->down_untold = false;
-	rabbitmq->host = &rabbitmq->hosts.at[rabbitmq->next_host];
-	rabbitmq->next_host = (rabbitmq->next_host + 1) % rabbitmq->hosts.count;
-	rabbitmq->deadline =
-		now + (usec_t)(config->connect_timeout * (double)USEC_PER_SEC);
-	target.host = rabbitmq->host->name;
-	target.port = rabbitmq->host->port;
-	target.deadline = rabbitmq->deadline;
-	if (stream_open(&rabbitmq->stream, &target, now, &cause) < 0)
-		go_down(rabbitmq, &cause);
-	else
-		move(rabbitmq, RABBITMQ_REACHING);
-}
-
-/* Guest is RabbitMQ's own default. Without a name, a client certificate is the
- * login. */
-static int credentials(struct rabbitmq *rabbitmq,
-		       struct connection_options *options, struct error *err)
-{
-	const struct runtime_config *config = rabbitmq->config;
-
-	if (config->username == NULL && config->tls_cert_file != NULL)
-		return 0;
-	options->username =
-		span_of(config->username == NULL ? "guest" : config->username);
-	options->password = span_of(config->username == NULL ? "guest" : "");
-	if (config->password == NULL)
-		return 0;
-	return secret_resolve(config->password, &rabbitmq->login,
-			      &options->password, err);
-}
-
-static uint16_t heartbeat_of(const struct runtime_config *config)
-{
-	double seconds = ceil(config->rabbitmq.heartbeat_seconds);
-
-	return (uint16_t)(seconds < HEARTBEAT_MAX ? seconds : HEARTBEAT_MAX);
-}
-
-/* The stream is ready: AMQP begins. */
-static void begin(struct rabbitmq *rabbitmq)
-{
-	struct connection_options options = {
-		.virtual_host =
-			span_of(rabbitmq->config->rabbitmq.virtual_host),
-		.name = span_of(rabbitmq->name),
-		.heartbeat = heartbeat_of(rabbitmq->config),
-	};
-	struct error cause;
-
-	if (credentials(rabbitmq, &options, &cause) < 0) {
-		go_down(rabbitmq, &cause);
-		return;
-	}
-	rabbitmq->connection = connection_create(&options);
-	if (rabbitmq->connection == NULL) {
-		error_set(&cause, STATUS_NO_MEMORY, "out of memory");
-		go_down(rabbitmq, &cause);
-		return;
-	}
-	rabbitmq->tick_at = USEC_NEVER;
-	move(rabbitmq, RABBITMQ_OPENING);
-}
-
-/* Logged in: the topology, then what this lane does. */
-static int declare(struct rabbitmq *rabbitmq, struct error *err)
-{
-	const struct runtime_config *config = rabbitmq->config;
-	int64_t prefetch = config->rabbitmq.prefetch_count;
-	int status = topology_declare(rabbitmq->connection, config,
-				      &rabbitmq->login, err);
-
-	if (status < 0)
-		return status;
-	if (rabbitmq->role == BROKER_PUBLISHER)
-		return connection_select_confirms(rabbitmq->connection, err);
-	return connection_consume(
-		rabbitmq->connection, span_of(config->rabbitmq.queue),
-		span_of(rabbitmq->name),
-		(uint16_t)(prefetch < PREFETCH_MAX ? prefetch : PREFETCH_MAX),
-		err);
-}
-
 /* ---- stepping ---- */
 
 static const char *late(const struct rabbitmq *rabbitmq)
@@ -284,7 +139,7 @@ static void check_deadline(struct rabbitmq *rabbitmq, usec_t now)
 		cause = (struct error){.status = STATUS_OK};
 	else
 		error_set(&cause, STATUS_AWAY, "%s", late(rabbitmq));
-	go_down(rabbitmq, &cause);
+	rabbitmq_go_down(rabbitmq, &cause);
 }
 
 static void reach(struct rabbitmq *rabbitmq, usec_t now)
@@ -293,9 +148,9 @@ static void reach(struct rabbitmq *rabbitmq, usec_t now)
 	int status = stream_step(rabbitmq->stream, now, &cause);
 
 	if (status < 0)
-		go_down(rabbitmq, &cause);
+		rabbitmq_go_down(rabbitmq, &cause);
 	else if (status > 0)
-		begin(rabbitmq);
+		rabbitmq_login(rabbitmq);
 }
 
 /* Heartbeats are judged after reading: a lane that was held up finds in the
@@ -322,127 +177,6 @@ static void rabbitmq_step(struct broker *broker, usec_t now)
 	else if (rabbitmq->state != RABBITMQ_DOWN && !rabbitmq->lost)
 		exchange(rabbitmq, now);
 	check_deadline(rabbitmq, now);
-}
-
-/* ---- events ---- */
-
-static bool tell_down(struct rabbitmq *rabbitmq, struct broker_event *event)
-{
-	if (!rabbitmq->down_untold)
-		return false;
-	rabbitmq->down_untold = false;
-	event->kind = BROKER_DOWN;
-	event->error = rabbitmq->down;
-	return true;
-}
-
-/* The last words, a close-ok perhaps, are sent as far as they go. */
-static bool on_closed(struct rabbitmq *rabbitmq,
-		      struct connection_event *closed,
-		      struct broker_event *event)
-{
-	if (rabbitmq->state == RABBITMQ_DECLARING)
-		topology_explain(&closed->error);
-	if (!rabbitmq->lost)
-		(void)stream_write(rabbitmq->stream,
-				   connection_output(rabbitmq->connection),
-				   NULL);
-	go_down(rabbitmq, &closed->error);
-	event->by_publish = closed->by_publish;
-	return tell_down(rabbitmq, event);
-}
-
-static bool on_opened(struct rabbitmq *rabbitmq, struct broker_event *event)
-{
-	struct error cause;
-
-	if (rabbitmq->state != RABBITMQ_OPENING)
-		return false;
-	move(rabbitmq, RABBITMQ_DECLARING);
-	if (declare(rabbitmq, &cause) == 0)
-		return false;
-	go_down(rabbitmq, &cause);
-	return tell_down(rabbitmq, event);
-}
-
-static bool on_replied(struct rabbitmq *rabbitmq, struct broker_event *event)
-{
-	if (rabbitmq->state != RABBITMQ_DECLARING)
-		return false;
-	move(rabbitmq, RABBITMQ_UP);
-	arena_finish(&rabbitmq->login);
-	event->kind = BROKER_UP;
-	return true;
-}
-
-static bool on_delivered(const struct delivered *from,
-			 struct broker_event *event)
-{
-	event->kind = BROKER_DELIVERED;
-	event->delivery = (struct delivery){
-		.tag = from->tag,
-		.redelivered = from->redelivered,
-		.topic = from->routing_key,
-		.body = from->body,
-		.message_id = from->properties.message_id,
-		.correlation_id = from->properties.correlation_id,
-		.reply_to = from->properties.reply_to,
-		.type = from->properties.type,
-		.app_id = from->properties.app_id,
-		.content_type = from->properties.content_type,
-		.headers = from->properties.headers,
-	};
-	return true;
-}
-
-static bool on_answer(const struct connection_event *from,
-		      enum broker_event_kind kind, struct broker_event *event)
-{
-	event->kind = kind;
-	event->tag = from->tag;
-	event->multiple = from->multiple;
-	event->error = from->error;
-	return true;
-}
-
-static bool translate(struct rabbitmq *rabbitmq, struct connection_event *from,
-		      struct broker_event *event)
-{
-	switch (from->kind) {
-	case CONNECTION_OPENED:
-		return on_opened(rabbitmq, event);
-	case CONNECTION_REPLIED:
-		return on_replied(rabbitmq, event);
-	case CONNECTION_CLOSED:
-		return on_closed(rabbitmq, from, event);
-	case CONNECTION_CONFIRMED:
-		return on_answer(from, BROKER_CONFIRMED, event);
-	case CONNECTION_REFUSED:
-		return on_answer(from, BROKER_REFUSED, event);
-	case CONNECTION_RETURNED:
-		return on_answer(from, BROKER_RETURNED, event);
-	case CONNECTION_BLOCKED:
-		return on_answer(from, BROKER_BLOCKED, event);
-	case CONNECTION_UNBLOCKED:
-		return on_answer(from, BROKER_UNBLOCKED, event);
-	case CONNECTION_DELIVERED:
-		return on_delivered(&from->delivery, event);
-	}
-	return false;
-}
-
-static bool rabbitmq_next(struct broker *broker, struct arena *arena,
-			  struct broker_event *event)
-{
-	struct rabbitmq *rabbitmq = rabbitmq_of(broker);
-	struct connection_event from;
-
-	*event = (struct broker_event){0};
-	while (rabbitmq->connection != NULL &&
-	       connection_next(rabbitmq->connection, arena, &from))
-		if (translate(rabbitmq, &from, event))
-			return true;
-	return tell_down(rabbitmq, event);
 }
 
 /* ---- publishing ---- */
@@ -541,10 +275,10 @@ static void rabbitmq_close(struct broker *broker, usec_t now)
 	if (rabbitmq->state == RABBITMQ_UP) {
 		connection_close(rabbitmq->connection);
 		rabbitmq->deadline = now + CLOSE_PATIENCE;
-		move(rabbitmq, RABBITMQ_CLOSING);
+		rabbitmq_move(rabbitmq, RABBITMQ_CLOSING);
 	} else if (rabbitmq->state != RABBITMQ_DOWN &&
 		   rabbitmq->state != RABBITMQ_CLOSING) {
-		go_down(rabbitmq, &as_asked);
+		rabbitmq_go_down(rabbitmq, &as_asked);
 	}
 }
 

@@ -150,7 +150,8 @@ int topology_declare(struct connection *connection,
 			&work,
 			topology_exchange(
 				config, span_of(config->source_service), own));
-	declare_dead_letters(&work);
+	if (!work.passive)
+		declare_dead_letters(&work);
 	declare_queue(&work, queue, config->rabbitmq.dead_letter_exchange);
 	bind_keys(&work, queue, exchange);
 	return work.status;
@@ -226,7 +227,8 @@ static void explain_mismatch(struct error *error)
 	struct span want = between(&at, "received ", " but current is ");
 	struct span have = between(&at, "", " (406)");
 
-	if (!span_present(have))
+	if (!span_present(argument) || !span_present(object) ||
+	    !span_present(want) || !span_present(have))
 		return;
 	error_set(error, STATUS_MISMATCH,
 		  "%.*s is there already, set up otherwise: %.*s: have %.*s, "

@@ -18,9 +18,10 @@
 #include "store/config.h"
 
 /*
- * Queues the methods that declare it all, or with topology 'verify' those that
- * ask for it: AMQP can ask whether exchanges and queues exist, not how
- * they are bound. Nothing with 'none'.
+ * Queues the methods that declare it all. With topology 'verify' those that ask
+ * whether the exchange and the queue are there: AMQP cannot ask how they are
+ * bound, and where dead letters go is up to whoever made the queue. Nothing
+ * with 'none'.
  */
 int topology_declare(struct connection *connection,
 		     const struct runtime_config *config, struct arena *arena,
