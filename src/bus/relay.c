@@ -148,6 +148,15 @@ static void notice_gap(struct relay *relay, usec_t now)
 
 /* ---- settling, connecting ---- */
 
+/* What a settled row of a key has held back must be claimed before any row
+ * that is behind it in the key, wherever the claims have got to. */
+static void look_back(struct relay *relay, int64_t seq)
+{
+	if (seq < relay->after_seq)
+		relay->after_seq = seq;
+	relay->hungry = true;
+}
+
 static void settle(struct relay *relay, usec_t now)
 {
 	struct error err;
@@ -164,10 +173,11 @@ static void settle(struct relay *relay, usec_t now)
 		relay_store_failed(relay, now, &err);
 		return;
 	}
-	if (flight_settled(&relay->flight)) {
-		relay->after_seq = 0;
-		relay->hungry = true;
-	}
+	if (flight_settled(&relay->flight))
+		look_back(relay, 0);
+	else if (relay->freed_seq != 0)
+		look_back(relay, relay->freed_seq);
+	relay->freed_seq = 0;
 	relay->settle_at = USEC_NEVER;
 }
 

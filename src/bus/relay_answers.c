@@ -16,6 +16,9 @@ static const usec_t confirm_within = 60 * USEC_PER_SEC;
 void relay_done(struct relay *relay, struct slot *slot, usec_t now,
 		const struct outcome *outcome)
 {
+	if (slot->strand != 0 &&
+	    (relay->freed_seq == 0 || slot->seq < relay->freed_seq))
+		relay->freed_seq = slot->seq;
 	flight_done(&relay->flight, slot, outcome);
 	if (relay->probation > 0)
 		relay->probation--;

@@ -38,7 +38,10 @@ struct relay {
 			   * the broker close */
 
 	bool hungry;	   /* the store has, or may have, more than we took */
-	int64_t after_seq; /* fresh rows up to here were claimed */
+	int64_t after_seq; /* fresh rows up to here were claimed, or their key
+			    * held them back */
+	int64_t freed_seq; /* first row with a key that is done and not yet
+			    * settled, 0: none */
 	usec_t sweep_at;
 	usec_t due_at;	  /* when the next scheduled row is due */
 	usec_t settle_at; /* USEC_NEVER: nothing to settle */

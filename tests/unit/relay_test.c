@@ -253,6 +253,32 @@ static void a_failing_row_holds_back_its_key_and_no_other(void **state)
 	rig_expect(rig, second, "published", "0", NULL);
 }
 
+static void rows_held_by_a_retry_are_not_overtaken(void **state)
+{
+	struct rig *rig = *state;
+	struct rig_row second, third;
+
+	rig->config.retry_base_seconds = rig->config.retry_max_seconds = 100;
+	knobs(rig)->nack = 1;
+	rig_event(rig, topic, "k");
+	run_up(rig);
+	rig_run(rig, SECONDS(2));
+	second = rig_event(rig, topic, "k");
+	rig_event(rig, topic, NULL);
+	rig_run(rig, SECONDS(2));
+	assert_int_equal(rig_counts(rig).outbox_published, 1);
+
+	knobs(rig)->confirm_delay = SECONDS(1) / 10;
+	while (rig_counts(rig).outbox_published < 2)
+		rig_run(rig, SECONDS(1) / 100);
+	third = rig_event(rig, topic, "k");
+	rig_run(rig, SECONDS(1) / 100 * 15);
+	rig_expect(rig, second, "published", "0", NULL);
+	rig_expect(rig, third, "pending", "0", NULL);
+	rig_run(rig, SECONDS(1));
+	rig_expect(rig, third, "published", "0", NULL);
+}
+
 static void a_parked_row_releases_its_key(void **state)
 {
 	struct rig *rig = *state;
@@ -425,6 +451,7 @@ int main(void)
 		rig_test(a_row_with_a_bad_topic_is_invalid_and_others_flow),
 		rig_test(rows_of_one_key_go_one_at_a_time),
 		rig_test(a_failing_row_holds_back_its_key_and_no_other),
+		rig_test(rows_held_by_a_retry_are_not_overtaken),
 		rig_test(a_parked_row_releases_its_key),
 		rig_test(a_lost_link_keeps_the_order_of_a_key),
 		rig_test(a_store_that_fails_stops_publishing_until_it_is_back),
