@@ -183,7 +183,7 @@ def exit_on_sigterm():
 
 def require(program):
     """The path of a program, or a sentence that says how to get it."""
-    path = shutil.which(program)
+    path = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin")
     if path is None:
         raise FileNotFoundError(f"{program} is missing: run tools/install-packages")
     return path
