@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The session with a SQLite database: calls, transactions, statements. */
 #include <assert.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <time.h>
@@ -71,9 +72,11 @@ int sqlite_failure(struct sqlite_store *store, int rc, struct error *err)
 	int number = sqlite3_system_errno(store->db);
 	const char *detail = sqlite3_errmsg(store->db);
 
-	if ((rc & 0xff) == SQLITE_IOERR && number != 0)
-		detail = strerror(number);
 	store->lost = store->lost || failure->lost;
+	if ((rc & 0xff) == SQLITE_IOERR && number == ENOSPC)
+		failure = failure_find(SQLITE_FULL);
+	else if ((rc & 0xff) == SQLITE_IOERR && number != 0)
+		detail = strerror(number);
 	return error_set(err, failure->status, "database %s: %s%s%s",
 			 store->name, failure->text,
 			 failure->detail ? ": " : "",
