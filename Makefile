@@ -31,7 +31,7 @@ lint: ## formatting, static analysis, and the rules of the house
 bench: ## measure throughput and latency against real servers
 	tools/install-packages
 	$(MAKE) all
-	$(PYTHON) bench/bench.py
+	$(PYTHON) bench/bench.py build/bench.json
 
 fmt: ## format the C sources in place
 	clang-format-14 -i $(SOURCES)

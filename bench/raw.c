@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the broker and its driver can do by themselves: bare loops that publish
+ * or consume, without a database behind them. The relay and the intake are
+ * measured against these.
+ *
+ *	bench-raw publish|consume COUNT DATABASE-URL
+ *
+ * The config row `default` of the database says where the broker is, exactly
+ * as it does for a worker; nothing else is read there. Prints the seconds from
+ * the first publish to the last confirm, or from the first delivery to the last
+ * acknowledgement.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/random.h"
+#include "broker/broker.h"
+#include "store/store.h"
+
+enum { BODY_BYTES = 300, ACKNOWLEDGE_EVERY = 500 };
+
+/* The window is filled up again when this part of it is free: going by single
+ * messages costs the broker more than it gains. */
+enum { REFILL_PART = 4 };
+
+struct bench {
+	struct runtime_config config;
+	struct broker *broker;
+	struct arena arena; /* what broker_next gives */
+	uint64_t count;
+	bool up;
+	usec_t began;
+
+	uint64_t published;
+	uint64_t confirmed;
+	bool *answered;	 /* by tag */
+	uint64_t oldest; /* no tag below it is unanswered */
+
+	uint64_t consumed;
+	uint64_t acknowledged;
+	uint64_t last_tag;
+};
+
+static void die(const char *text)
+{
+	fprintf(stderr, "bench-raw: %s\n", text);
+	exit(1);
+}
+
+/* ---- the events both loops share ---- */
+
+static void answer(struct bench *bench, uint64_t tag)
+{
+	if (bench->answered[tag])
+		return;
+	bench->answered[tag] = true;
+	bench->confirmed++;
+}
+
+static void confirm(struct bench *bench, const struct broker_event *event)
+{
+	if (!event->multiple)
+		answer(bench, event->tag);
+	for (; event->multiple && bench->oldest <= event->tag; bench->oldest++)
+		answer(bench, bench->oldest);
+}
+
+static void deliver(struct bench *bench, const struct delivery *delivery)
+{
+	if (bench->consumed++ == 0)
+		bench->began = clock_monotonic();
+	bench->last_tag = delivery->tag;
+}
+
+static void handle(struct bench *bench, const struct broker_event *event)
+{
+	switch (event->kind) {
+	case BROKER_UP:
+		bench->up = true;
+		break;
+	case BROKER_CONFIRMED:
+		confirm(bench, event);
+		break;
+	case BROKER_DELIVERED:
+		deliver(bench, &event->delivery);
+		break;
+	case BROKER_DOWN:
+	case BROKER_REFUSED:
+	case BROKER_RETURNED:
+	case BROKER_BLOCKED:
+		die(event->error.text);
+		break;
+	case BROKER_UNBLOCKED:
+		break;
+	}
+}
+
+/* False if it stopped before it had heard everything. */
+static bool listen_to_broker(struct bench *bench)
+{
+	const struct broker_driver *driver = bench->broker->driver;
+	struct broker_event event;
+	uint64_t batch = bench->consumed + ACKNOWLEDGE_EVERY;
+
+	driver->step(bench->broker, clock_monotonic());
+	while (bench->consumed < batch &&
+	       driver->next(bench->broker, &bench->arena, &event))
+		handle(bench, &event);
+	arena_reset(&bench->arena);
+	return bench->consumed < batch;
+}
+
+static void flush_and_wait(struct bench *bench, bool heard_all)
+{
+	usec_t now = clock_monotonic();
+	struct wait wait;
+	int milliseconds;
+
+	wait_init(&wait);
+	bench->broker->driver->flush(bench->broker, now, &wait);
+	wait_until(&wait, heard_all ? now + USEC_PER_SEC : now);
+	milliseconds = wait.until <= now
+			       ? 0
+			       : (int)((wait.until - now) / USEC_PER_MSEC) + 1;
+	poll(wait.fds, wait.count, milliseconds);
+}
+
+/* ---- publishing ---- */
+
+/* An event that the relay would send for a row of the same size. */
+static void build_body(struct envelope *envelope, struct buffer *body)
+{
+	static char padding[BODY_BYTES];
+	static char id[UUID_TEXT_SIZE];
+	size_t length;
+
+	uuid_generate(id);
+	envelope_init(envelope);
+	envelope->message_id = span_of(id);
+	envelope->message_type = span_of("event");
+	envelope->topic = span_of("event.bench.message.sent");
+	envelope->event_type = span_of("message.sent");
+	envelope->source_service = span_of("bench");
+	envelope->payload = span_of("\"\"");
+	envelope_normalise(envelope, envelope);
+	envelope_build(envelope, body);
+	length = BODY_BYTES - buffer_length(body);
+	memset(padding, '.', length + 2);
+	padding[0] = padding[length + 1] = '"';
+	envelope->payload = (struct span){padding, length + 2};
+	buffer_reset(body);
+	envelope_build(envelope, body);
+}
+
+static void fill_window(struct bench *bench, const struct publication *message)
+{
+	uint64_t end = bench->confirmed + (uint64_t)bench->config.window;
+	uint64_t tag;
+	struct error err;
+
+	for (; bench->published < bench->count && bench->published < end;
+	     bench->published++)
+		if (bench->broker->driver->publish(bench->broker, message, &tag,
+						   &err) < 0)
+			die(err.text);
+}
+
+static void publish_all(struct bench *bench)
+{
+	struct envelope envelope;
+	struct buffer body = {0};
+	struct publication message = {.envelope = &envelope,
+				      .type = MESSAGE_EVENT,
+				      .created_at =
+					      clock_wall() / USEC_PER_SEC};
+	uint64_t window = (uint64_t)bench->config.window;
+	uint64_t refill = window - window / REFILL_PART;
+
+	build_body(&envelope, &body);
+	message.body = buffer_span(&body);
+	while (bench->confirmed < bench->count) {
+		bool heard_all = listen_to_broker(bench);
+
+		if (bench->up && bench->published == 0)
+			bench->began = clock_monotonic();
+		if (bench->up && bench->published - bench->confirmed <= refill)
+			fill_window(bench, &message);
+		flush_and_wait(bench, heard_all);
+	}
+	buffer_finish(&body);
+}
+
+/* ---- consuming ---- */
+
+static void consume_all(struct bench *bench)
+{
+	while (bench->acknowledged < bench->count) {
+		bool heard_all = listen_to_broker(bench);
+
+		if (bench->consumed >=
+			    bench->acknowledged + ACKNOWLEDGE_EVERY ||
+		    bench->consumed >= bench->count) {
+			bench->broker->driver->acknowledge(bench->broker,
+							   bench->last_tag);
+			bench->acknowledged = bench->consumed;
+		}
+		flush_and_wait(bench, heard_all);
+	}
+}
+
+/* ---- the program ---- */
+
+static void load_config(struct runtime_config *config, const char *url)
+{
+	struct store *store = NULL;
+	struct error err;
+
+	if (store_open(&store, url, false, &err) < 0 ||
+	    store->driver->config_load(store, "default", config, &err) < 0 ||
+	    config_finish(config, &err) < 0)
+		die(err.text);
+	store->driver->close(store);
+}
+
+int main(int argc, char **argv)
+{
+	struct bench bench = {.oldest = 1};
+	enum broker_role role;
+	struct error err;
+
+	if (argc != 4)
+		die("usage: bench-raw publish|consume COUNT DATABASE-URL");
+	role = argv[1][0] == 'p' ? BROKER_PUBLISHER : BROKER_CONSUMER;
+	bench.count = strtoull(argv[2], NULL, 10);
+	bench.answered = calloc(bench.count + 1, sizeof(*bench.answered));
+	if (bench.answered == NULL)
+		die("no memory");
+	load_config(&bench.config, argv[3]);
+	if (broker_create(&bench.broker, &bench.config, role, &err) < 0)
+		die(err.text);
+	bench.broker->driver->connect(bench.broker, clock_monotonic());
+	if (role == BROKER_PUBLISHER)
+		publish_all(&bench);
+	else
+		consume_all(&bench);
+	printf("%.6f\n",
+	       (double)(clock_monotonic() - bench.began) / USEC_PER_SEC);
+	bench.broker->driver->destroy(bench.broker);
+	config_destroy(&bench.config);
+	arena_finish(&bench.arena);
+	free(bench.answered);
+	return 0;
+}
