@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* SQLite on a disk that fails: nothing half done, nothing lost, and on again
- * by itself. */
+/* SQLite on a disk that fails, or takes its time: nothing half done, nothing
+ * lost, and on again by itself. */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -12,18 +13,24 @@
 
 static int writes_left; /* before one fails; negative: none does */
 static int write_errno;
+static struct store *asked_after_each; /* whether it was woken */
 
 /* From the n-th write on every one fails. */
 static ssize_t failing_pwrite(int fd, const void *bytes, size_t size,
 			      off_t offset)
 {
+	ssize_t done;
+
 	if (writes_left == 0) {
 		errno = write_errno;
 		return -1;
 	}
 	if (writes_left > 0)
 		writes_left--;
-	return pwrite(fd, bytes, size, offset);
+	done = pwrite(fd, bytes, size, offset);
+	if (asked_after_each != NULL)
+		asked_after_each->driver->woken(asked_after_each);
+	return done;
 }
 
 static int install(void **state)
@@ -190,6 +197,23 @@ static void what_may_not_be_written_is_named(void **state)
 	must(kit, accept_rows(kit));
 }
 
+/* The kernel tells of the bytes when the transaction cannot be seen yet. */
+static void a_commit_that_comes_long_after_its_bytes_wakes(void **state)
+{
+	struct kit *kit = *state;
+	struct store *other = kit_other(kit);
+	struct pollfd wait = {.fd = other->driver->wake_fd(other),
+			      .events = POLLIN};
+
+	other->driver->woken(other);
+	asked_after_each = other;
+	must(kit, accept_rows(kit));
+	asked_after_each = NULL;
+	do
+		assert_int_equal(poll(&wait, 1, 10000), 1);
+	while (!other->driver->woken(other));
+}
+
 #define FAULT_TEST(name) \
 	cmocka_unit_test_setup_teardown(name, install, uninstall)
 
@@ -201,6 +225,7 @@ static const struct CMUnitTest tests[] = {
 	FAULT_TEST(a_failed_settle_marks_nothing),
 	FAULT_TEST(a_database_at_its_size_limit_is_named),
 	FAULT_TEST(what_may_not_be_written_is_named),
+	FAULT_TEST(a_commit_that_comes_long_after_its_bytes_wakes),
 };
 
 int main(void)

@@ -51,6 +51,19 @@ static void a_claim_keeps_to_its_limit_and_says_that_there_is_more(void **state)
 	assert_int_equal(kit->batch.next_due_in, 0);
 }
 
+static void due_rows_beyond_the_limit_are_more_too(void **state)
+{
+	struct kit *kit = *state;
+	int64_t first = WRITE(kit, .delay = USEC_PER_SEC);
+	int64_t second = WRITE(kit, .delay = USEC_PER_SEC);
+
+	make_due(kit, first);
+	make_due(kit, second);
+	assert_int_equal(CLAIM(kit, .limit = 1)->count, 1);
+	assert_int_equal(kit->batch.next_due_in, 0);
+	assert_rows(CLAIM(kit, .limit = 2), first, second);
+}
+
 static void a_claim_stops_after_the_row_that_reaches_max_bytes(void **state)
 {
 	struct kit *kit = *state;
@@ -58,7 +71,7 @@ static void a_claim_stops_after_the_row_that_reaches_max_bytes(void **state)
 	int64_t second = WRITE(kit, .payload = "\"0123456789\"");
 
 	WRITE(kit, .payload = "\"0123456789\"");
-	assert_rows(CLAIM(kit, .max_bytes = 20), first, second);
+	assert_rows(CLAIM(kit, .max_bytes = 24), first, second);
 	assert_int_equal(kit->batch.next_due_in, 0);
 	assert_rows(CLAIM(kit, .max_bytes = 1), first);
 }
@@ -329,6 +342,7 @@ static const struct CMUnitTest tests[] = {
 	STORE_TEST(an_empty_outbox_gives_an_empty_batch),
 	STORE_TEST(only_rows_of_the_config_key_are_claimed),
 	STORE_TEST(a_claim_keeps_to_its_limit_and_says_that_there_is_more),
+	STORE_TEST(due_rows_beyond_the_limit_are_more_too),
 	STORE_TEST(a_claim_stops_after_the_row_that_reaches_max_bytes),
 	STORE_TEST(busy_rows_are_left_out),
 	STORE_TEST(busy_rows_do_not_use_up_the_limit),
