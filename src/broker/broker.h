@@ -40,7 +40,10 @@ enum broker_event_kind {
 struct delivery {
 	uint64_t tag;
 	bool redelivered;
-	struct span topic; /* routing key, or MQTT topic */
+	struct span topic;     /* routing key, or MQTT topic */
+	struct span bus_topic; /* the MQTT topic as an envelope writes it; else
+				* absent */
+	bool any_body;	       /* MQTT: what is no envelope is welcome too */
 	struct span body;
 	struct span message_id; /* the message's own properties, if any */
 	struct span correlation_id;

@@ -76,6 +76,7 @@ static int copy_row(void *context, const struct column *given, size_t count)
 	delivery->body = arena_copy(memory, row_get(row, "body"));
 	retried->config_key = arena_copy(memory, row_get(row, "config_key"));
 	retried->broker_type = arena_copy(memory, row_get(row, "broker_type"));
+	delivery->any_body = span_is(retried->broker_type, "mqtt");
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "base/json.h"
+#include "message/bounds.h"
 #include "message/fields.h"
 #include "message/members.h"
 
@@ -37,33 +38,6 @@ static int no_memory(struct error *err)
 }
 
 /* ---- parse ---- */
-
-static int check_text(struct span text, const struct envelope_limits *limits,
-		      struct json_value *value, struct json_measure *measure,
-		      struct error *err)
-{
-	if (text.len > limits->max_message_bytes)
-		return error_set(err, STATUS_INVALID,
-				 "found %zu bytes, at most %zu are allowed "
-				 "(max_message_bytes)",
-				 text.len, limits->max_message_bytes);
-	return json_check(text, value, measure, err);
-}
-
-/* A database may write out a payload's numbers. Nothing else is ever stored
- * as numbers. */
-static int check_numbers(struct span payload, size_t exponents,
-			 const struct envelope_limits *limits,
-			 struct error *err)
-{
-	if (exponents <= limits->max_message_bytes &&
-	    payload.len <= limits->max_message_bytes - exponents)
-		return 0;
-	return error_set(err, STATUS_INVALID,
-			 "found numbers that take more than %zu bytes when "
-			 "written out (max_message_bytes)",
-			 limits->max_message_bytes);
-}
 
 static int wrong_type(const struct member *member, const char *wanted,
 		      struct error *err)
@@ -184,7 +158,7 @@ int envelope_parse(struct envelope *envelope, struct span body,
 	struct envelope parsed;
 	struct json_measure measure;
 	struct json_value value;
-	int rc = check_text(body, limits, &value, &measure, err);
+	int rc = bounds_check_text(body, limits, &value, &measure, err);
 
 	if (rc == 0 && value.type != JSON_OBJECT)
 		rc = error_set(err, STATUS_INVALID,
@@ -197,7 +171,8 @@ int envelope_parse(struct envelope *envelope, struct span body,
 	rc = read_object(&parsed, value, arena, err);
 	if (rc != 0)
 		return rc;
-	rc = check_numbers(parsed.payload, measure.exponents, limits, err);
+	rc = bounds_check_numbers(parsed.payload, measure.exponents, limits,
+				  err);
 	if (rc == 0)
 		*envelope = parsed;
 	else
@@ -282,7 +257,8 @@ static int unwrap_payload(struct envelope *envelope,
 	struct envelope unwrapped = *envelope;
 	struct json_measure measure;
 	struct json_value payload;
-	int rc = check_text(envelope->payload, limits, &payload, &measure, err);
+	int rc = bounds_check_text(envelope->payload, limits, &payload,
+				   &measure, err);
 
 	if (rc != 0)
 		return rc;
@@ -291,8 +267,8 @@ static int unwrap_payload(struct envelope *envelope,
 	if (payload.type == JSON_OBJECT)
 		rc = unwrap_object(&unwrapped, payload, arena, err);
 	if (rc == 0)
-		rc = check_numbers(unwrapped.payload, measure.exponents, limits,
-				   err);
+		rc = bounds_check_numbers(unwrapped.payload, measure.exponents,
+					  limits, err);
 	/* As it is, it will lie one level deeper: in the envelope. */
 	if (rc == 0 && measure.depth == JSON_MAX_DEPTH &&
 	    unwrapped.payload.at == payload.text.at)

@@ -95,6 +95,10 @@ int envelope_validate(const struct envelope *envelope,
 		      const struct envelope_limits *limits,
 		      enum message_type *type, struct error *err);
 
+/* Only what every string must be: valid UTF-8 without control characters, at
+ * most ENVELOPE_MAX_STRING bytes. */
+int envelope_check_strings(const struct envelope *envelope, struct error *err);
+
 /*
  * Appends the envelope as JSON, absent fields left out, payload byte for byte,
  * `extra` not included. Check out->failed.

@@ -36,7 +36,7 @@ static int check_string(const char *name, struct span text, struct error *err)
 	return 0;
 }
 
-static int check_strings(const struct envelope *envelope, struct error *err)
+int envelope_check_strings(const struct envelope *envelope, struct error *err)
 {
 	int rc = 0;
 
@@ -149,7 +149,7 @@ int envelope_validate(const struct envelope *envelope,
 	int rc = check_schema(envelope, err);
 
 	if (rc == 0)
-		rc = check_strings(envelope, err);
+		rc = envelope_check_strings(envelope, err);
 	if (rc == 0)
 		rc = check_type(envelope, &found, err);
 	if (rc == 0)
