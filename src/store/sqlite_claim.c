@@ -185,10 +185,21 @@ static int next_fresh(struct selection *selection, sqlite3_stmt *statement,
 	return 1;
 }
 
+/* Between a holder below after_seq and the row there may be fresh rows of the
+ * key, which this claim does not see. */
+static bool is_held(const struct selection *selection,
+		    struct candidate candidate)
+{
+	if (candidate.holder == 0)
+		return false;
+	return candidate.holder <= selection->claim->after_seq ||
+	       !among(candidate.holder, selection->picked,
+		      selection->picked_count);
+}
+
 static void pick(struct selection *selection, struct candidate candidate)
 {
-	if (candidate.holder == 0 ||
-	    among(candidate.holder, selection->picked, selection->picked_count))
+	if (!is_held(selection, candidate))
 		selection->picked[selection->picked_count++] = candidate.seq;
 }
 

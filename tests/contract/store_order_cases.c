@@ -50,6 +50,19 @@ static void a_later_row_never_comes_without_the_due_one_before_it(void **state)
 	assert_rows(CLAIM(kit, .limit = 3), first, due, later);
 }
 
+/* The second row is out of sight, and must not be overtaken by the third. */
+static void a_due_row_up_to_after_seq_comes_without_the_later_ones(void **state)
+{
+	struct kit *kit = *state;
+	int64_t due = WRITE(kit, .key = "a", .delay = USEC_PER_SEC);
+	int64_t second = WRITE(kit, .key = "a");
+	int64_t third = WRITE(kit, .key = "a");
+
+	make_due(kit, due);
+	assert_rows(CLAIM(kit, .after_seq = second), due);
+	assert_rows(claim_all(kit), due, second, third);
+}
+
 static void a_waiting_row_that_is_busy_still_holds_its_key(void **state)
 {
 	struct kit *kit = *state;
@@ -187,6 +200,7 @@ static const struct CMUnitTest tests[] = {
 	STORE_TEST(a_scheduled_row_holds_back_later_rows_of_its_key),
 	STORE_TEST(a_due_row_comes_with_the_later_ones_of_its_key),
 	STORE_TEST(a_later_row_never_comes_without_the_due_one_before_it),
+	STORE_TEST(a_due_row_up_to_after_seq_comes_without_the_later_ones),
 	STORE_TEST(a_waiting_row_that_is_busy_still_holds_its_key),
 	STORE_TEST(a_fresh_row_that_is_busy_holds_nothing_back),
 	STORE_TEST(a_parked_row_releases_its_key),
