@@ -176,18 +176,17 @@ static bool list_from_json(struct buffer *list, struct span value,
 
 static bool list_from_commas(struct buffer *list, struct span value)
 {
-	while (value.len > 0) {
+	for (;;) {
 		const char *comma = memchr(value.at, ',', value.len);
 		size_t len =
 			comma == NULL ? value.len : (size_t)(comma - value.at);
 
 		if (!append_item(list, trim((struct span){value.at, len})))
 			return false;
-		len += comma != NULL;
-		value.at += len;
-		value.len -= len;
+		if (comma == NULL)
+			return true;
+		value = (struct span){comma + 1, value.len - len - 1};
 	}
-	return true;
 }
 
 static int canonical_list(const struct config_field *field, struct span value,
