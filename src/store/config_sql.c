@@ -192,7 +192,8 @@ void config_sql_update(struct buffer *sql, const struct dialect *dialect,
 			     tables[section]);
 	for (size_t i = 0; i < count; i++)
 		if (changes[i].field->section == section) {
-			buffer_append_format(sql, "%s%s = %c%d",
+			/* One of them, window, is a word of SQL's. */
+			buffer_append_format(sql, "%s\"%s\" = %c%d",
 					     parameter == 2 ? "" : ", ",
 					     changes[i].field->name,
 					     dialect->parameter, parameter);

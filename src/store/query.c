@@ -2,6 +2,8 @@
 /* Statements for people: listing, retrying, purging by a filter. */
 #include "store/query.h"
 
+#include <ctype.h>
+
 #include "base/random.h"
 
 #define TEXT(name)                       \
@@ -196,9 +198,10 @@ static void match_id(struct query *query, const struct listed_table *table,
 		buffer_append_format(&query->sql, " AND %s = %s", table->key,
 				     id);
 	} else if (by_uuid && is_uuid(id)) {
-		buffer_append_text(&query->sql, " AND id = lower(");
-		append_parameter(query, span_of(id));
-		buffer_append_text(&query->sql, ")");
+		for (size_t i = 0; i < sizeof(query->uuid); i++)
+			query->uuid[i] = (char)tolower((unsigned char)id[i]);
+		buffer_append_text(&query->sql, " AND id = ");
+		append_parameter(query, span_of(query->uuid));
 	} else {
 		buffer_append_text(&query->sql, " AND false");
 	}

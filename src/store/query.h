@@ -33,7 +33,8 @@ struct query {
 	struct buffer sql;
 	struct span parameters[QUERY_PARAMETERS];
 	size_t parameter_count;
-	struct buffer pattern; /* a parameter's memory */
+	struct buffer pattern;	   /* a parameter's memory */
+	char uuid[UUID_TEXT_SIZE]; /* another's */
 };
 
 void query_init(struct query *query, const struct dialect *dialect);

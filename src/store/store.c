@@ -10,6 +10,8 @@ static const struct {
 	const struct store_driver *driver;
 } schemes[] = {
 	{"sqlite", &store_sqlite},
+	{"postgresql", &store_postgres},
+	{"postgres", &store_postgres},
 	{"memory", &store_memory},
 };
 

@@ -204,8 +204,9 @@ struct store_driver {
 	 * Reads due rows that are not busy into *batch, whose arena is reset
 	 * first: due rows are pending ones not scheduled for later. Order is
 	 * seq. A row is left out while an earlier row of its ordering_key
-	 * waits for a retry or a scheduled time. An empty batch is success.
-	 * Requires the lock: STATUS_BUSY once it is lost.
+	 * waits for a retry or a scheduled time, unless that one is above
+	 * after_seq and comes too. An empty batch is success. Requires the
+	 * lock: STATUS_BUSY once it is lost.
 	 */
 	int (*claim)(struct store *store, const struct outbox_claim *claim,
 		     struct outbox_batch *batch, struct error *err);
@@ -302,6 +303,7 @@ int store_open(struct store **out, const char *url, bool create,
 	       struct error *err);
 
 extern const struct store_driver store_sqlite;
+extern const struct store_driver store_postgres;
 extern const struct store_driver store_memory;
 
 #endif

@@ -99,7 +99,7 @@ static void settings_rows_of_plain_sql_have_every_default(void **state)
 		if (field->initial == NULL)
 			continue;
 		snprintf(query, sizeof(query),
-			 "SELECT count(*) FROM %s WHERE %s = '%s'",
+			 "SELECT count(*) FROM %s WHERE \"%s\" = '%s'",
 			 tables[field->section], field->name, field->initial);
 		if (sql_integer(kit, query) != 1)
 			fail_msg("%s is not %s by default", field->name,

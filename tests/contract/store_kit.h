@@ -44,6 +44,7 @@ struct kit {
 
 extern const struct kit_driver kit_sqlite;
 extern const struct kit_driver kit_memory;
+extern const struct kit_driver kit_postgres;
 
 /* Which driver kit_setup takes. */
 extern const struct kit_driver *kit_driver;

@@ -14,6 +14,8 @@ static void what_is_not_there_is_not_found(void **state)
 	struct kit nowhere = {.driver = kit->driver};
 	struct store *store = NULL;
 
+	if (kit->driver == &kit_postgres)
+		skip(); /* a database is its administrator's to make */
 	kit->driver->create(&nowhere);
 	assert_int_equal(store_open(&store, nowhere.url, false, &kit->err),
 			 STATUS_NOT_FOUND);
@@ -62,11 +64,17 @@ static void what_is_not_migrated_says_what_to_do(void **state)
 static void migrating_twice_changes_nothing(void **state)
 {
 	struct kit *kit = *state;
+	int have, want;
 
 	WRITE(kit, .topic = NULL);
 	must(kit, kit->store->driver->migrate(kit->store, &kit->err));
 	assert_int_equal(claim_all(kit)->count, 1);
-	assert_sql(kit, "SELECT count(*) FROM event_bus_schema_version", "1");
+	must(kit,
+	     kit->store->driver->schema(kit->store, &have, &want, &kit->err));
+	assert_int_equal(
+		sql_integer(kit,
+			    "SELECT count(*) FROM event_bus_schema_version"),
+		want);
 }
 
 static void every_migration_has_a_name_and_its_sql(void **state)

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which outbox rows a claim brings on PostgreSQL.
+ *
+ * A row waits while its next_retry_at is set; a waiting row holds back the
+ * later rows of its key, unless it comes in the same claim. One statement
+ * finds the candidates off partial indexes, another reads what was picked.
+ *
+ * Rows compared as (a, b, c) > (x, y, z) and sorted by all of a, b, c leave
+ * the planner but one way, the index over them, whatever it believes about
+ * the table.
+ */
+#include <stdlib.h>
+
+#include "store/postgres_read.h"
+
+#define WAITING "w.status = 'pending' AND w.next_retry_at IS NOT NULL "
+
+/* The waiting row next to `o` in the order of its key, if there is one: the
+ * first of its key, and the last before `o` itself. */
+#define FIRST_WAITING                                                       \
+	"LEFT JOIN LATERAL (SELECT w.config_key, w.ordering_key, w.seq, "   \
+	"w.next_retry_at FROM @.event_bus_outbound_event w "                \
+	"WHERE o.ordering_key <> '' AND " WAITING                           \
+	"AND w.ordering_key IS NOT NULL AND "                               \
+	"(w.config_key, w.ordering_key) >= (o.config_key, o.ordering_key) " \
+	"ORDER BY w.config_key, w.ordering_key, w.seq LIMIT 1) AS h "       \
+	"ON h.config_key = o.config_key AND h.ordering_key = o.ordering_key "
+#define LAST_WAITING                                                   \
+	"LEFT JOIN LATERAL (SELECT w.ordering_key, w.seq "             \
+	"FROM @.event_bus_outbound_event w "                           \
+	"WHERE o.ordering_key <> '' AND " WAITING                      \
+	"AND w.ordering_key IS NOT NULL AND "                          \
+	"(w.config_key, w.ordering_key, w.seq) < "                     \
+	"($1, o.ordering_key, o.seq) AND w.config_key >= $1 "          \
+	"ORDER BY w.config_key DESC, w.ordering_key DESC, w.seq DESC " \
+	"LIMIT 1) AS h ON h.ordering_key = o.ordering_key "
+
+/*
+ * $1 config key, $2 after_seq, $3 limit, $4 busy. Due rows bring the first
+ * waiting row of their key along, so that a key whose rows fall due in another
+ * order than their own still moves on. Fresh rows whose key is held back are
+ * no candidates; the last word has pick(). Beside them, under the seq 0, comes
+ * the time until the next row is due.
+ */
+static const char candidates_sql[] =
+	"WITH due AS MATERIALIZED (SELECT o.seq, o.ordering_key, "
+	"pg_column_size(o.payload) AS size, h.seq AS head "
+	"FROM @.event_bus_outbound_event o " FIRST_WAITING
+	"WHERE o.config_key = $1 AND o.status = 'pending' "
+	"AND o.next_retry_at <= now() "
+	"AND o.seq NOT IN (SELECT unnest($4)) "
+	"AND (h.seq IS NULL OR h.next_retry_at <= now() "
+	"AND h.seq NOT IN (SELECT unnest($4))) "
+	"ORDER BY o.next_retry_at LIMIT $3), "
+	"fresh AS MATERIALIZED (SELECT o.seq, o.ordering_key, "
+	"pg_column_size(o.payload) AS size "
+	"FROM @.event_bus_outbound_event o " FIRST_WAITING
+	"WHERE (o.config_key, o.seq) > ($1, $2) AND o.config_key <= $1 "
+	"AND o.status = 'pending' AND o.next_retry_at IS NULL "
+	"AND o.seq NOT IN (SELECT unnest($4)) "
+	"AND (h.seq IS NULL OR h.seq > o.seq OR "
+	"h.seq IN (SELECT due.head FROM due)) "
+	"ORDER BY o.config_key, o.seq LIMIT $3) "
+	"SELECT o.seq, h.seq, o.size FROM ("
+	"SELECT seq, ordering_key, size FROM due "
+	"UNION SELECT head, ordering_key, 0 FROM due WHERE head IS NOT NULL "
+	"UNION ALL SELECT seq, ordering_key, size FROM fresh) AS "
+	"o " LAST_WAITING "UNION ALL (SELECT 0, 0, "
+	"ceil(extract(epoch FROM o.next_retry_at - now()) * 1000000)::bigint "
+	"FROM @.event_bus_outbound_event o WHERE o.config_key = $1 "
+	"AND o.status = 'pending' AND o.next_retry_at > now() "
+	"ORDER BY o.next_retry_at LIMIT 1) "
+	"ORDER BY 1, 3 DESC";
+
+struct selection {
+	const struct outbox_claim *claim;
+	struct postgres_pick *picks; /* by seq; first candidates, then those
+					that may come */
+	size_t found;
+	size_t picked;
+	usec_t next_due_in;
+};
+
+static int compare(const void *left, const void *right)
+{
+	int64_t a = ((const struct postgres_pick *)left)->seq;
+	int64_t b = ((const struct postgres_pick *)right)->seq;
+
+	return (a > b) - (a < b);
+}
+
+static int add_candidate(void *context, const PGresult *row, struct error *err)
+{
+	struct selection *selection = context;
+	int64_t seq = postgres_integer(row, 0);
+
+	(void)err;
+	if (seq == 0)
+		selection->next_due_in = postgres_integer(row, 2);
+	else if (selection->found == 0 ||
+		 selection->picks[selection->found - 1].seq != seq)
+		selection->picks[selection->found++] = (struct postgres_pick){
+			.seq = seq,
+			.holder = postgres_integer(row, 1),
+			.size = (size_t)postgres_integer(row, 2),
+		};
+	return 0;
+}
+
+static int find_candidates(struct postgres_store *store,
+			   struct selection *selection, struct error *err)
+{
+	const struct outbox_claim *claim = selection->claim;
+	struct postgres_query query;
+	struct postgres_array busy;
+	int status;
+
+	postgres_array_init(&busy, POSTGRES_BIGINT, "a claim");
+	for (size_t i = 0; i < claim->busy_count; i++)
+		postgres_array_add_integer(&busy, claim->busy[i]);
+	postgres_query_init(&query, candidates_sql);
+	postgres_add_string(&query, claim->config_key);
+	postgres_add_integer(&query, claim->after_seq);
+	postgres_add_integer(&query, (int64_t)claim->limit + 1);
+	postgres_add_array(&query, &busy);
+	status = postgres_run(store, &query, add_candidate, selection, err);
+	postgres_array_finish(&busy);
+	return status;
+}
+
+static bool is_picked(const struct selection *selection, int64_t seq)
+{
+	const struct postgres_pick key = {.seq = seq};
+
+	return bsearch(&key, selection->picks, selection->picked, sizeof(key),
+		       compare) != NULL;
+}
+
+/* Between a holder below after_seq and the row there may be fresh rows of the
+ * key, which this claim does not see. */
+static bool is_held(const struct selection *selection,
+		    const struct postgres_pick *candidate)
+{
+	if (candidate->holder == 0)
+		return false;
+	return candidate->holder <= selection->claim->after_seq ||
+	       !is_picked(selection, candidate->holder);
+}
+
+/* Keeps, in place, the candidates that nothing holds back. */
+static void pick(struct selection *selection)
+{
+	for (size_t i = 0; i < selection->found; i++) {
+		struct postgres_pick candidate = selection->picks[i];
+
+		if (selection->picked == selection->claim->limit)
+			break;
+		if (!is_held(selection, &candidate))
+			selection->picks[selection->picked++] = candidate;
+	}
+}
+
+/* ---- the claim ---- */
+
+struct claiming {
+	const struct outbox_claim *claim;
+	struct outbox_batch *batch;
+};
+
+static int claim_rows(struct postgres_store *store, void *context,
+		      struct error *err)
+{
+	const struct claiming *claiming = context;
+	const struct outbox_claim *claim = claiming->claim;
+	struct outbox_batch *batch = claiming->batch;
+	struct selection selection = {.claim = claim,
+				      .next_due_in = USEC_NEVER};
+	size_t room = 3 * (claim->limit + 1); /* due ones, heads, fresh ones */
+	int status = postgres_check_lock(store, err);
+
+	if (status < 0)
+		return status;
+	selection.picks =
+		arena_alloc(&batch->arena, room * sizeof(*selection.picks));
+	if (selection.picks == NULL)
+		return error_set(err, STATUS_NO_MEMORY,
+				 "no memory for a claim");
+	status = find_candidates(store, &selection, err);
+	if (status < 0)
+		return status;
+	pick(&selection);
+	status = postgres_read_rows(store, claim, selection.picks,
+				    selection.picked, batch, err);
+	if (selection.found > claim->limit || batch->count < selection.picked)
+		batch->next_due_in = 0;
+	else
+		batch->next_due_in = selection.next_due_in;
+	return status;
+}
+
+int postgres_claim(struct store *store, const struct outbox_claim *claim,
+		   struct outbox_batch *batch, struct error *err)
+{
+	struct claiming claiming = {claim, batch};
+	int status;
+
+	arena_reset(&batch->arena);
+	batch->rows = NULL;
+	batch->count = 0;
+	batch->next_due_in = USEC_NEVER;
+	status = postgres_call(store, claim_rows, &claiming, err);
+	if (status < 0)
+		batch->count = 0;
+	return status;
+}

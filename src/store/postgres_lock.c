@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/* The lock of a lane on PostgreSQL, and what wakes a relay. */
+#include <poll.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "store/postgres.h"
+
+/* ---- the lock: an advisory one of the session, known by a hash ---- */
+
+enum { KEY_SIZE = 512 };
+
+static const char try_sql[] =
+	"SELECT pg_try_advisory_lock(hashtextextended($1, 0))::int, "
+	"CASE current_setting('application_name') WHEN 'postbus' THEN "
+	"set_config('application_name', left($2, 63), false) END";
+
+/*
+ * Ends the session that holds the lock, if the worker that should run this
+ * lane has not been heard of for three heartbeats: its process stands still,
+ * or its host is gone.
+ */
+static const char end_stale_sql[] =
+	"SELECT count(pg_terminate_backend(l.pid)) "
+	"FROM (SELECT hashtextextended($1, 0)) AS k (key) JOIN pg_locks l "
+	"ON l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 "
+	"AND l.classid = (k.key >> 32 & 4294967295)::oid "
+	"AND l.objid = (k.key & 4294967295)::oid "
+	"AND l.database = (SELECT d.oid FROM pg_database d "
+	"WHERE d.datname = current_database()) "
+	"WHERE (SELECT max(w.heartbeat_at) FROM @.event_bus_worker w "
+	"WHERE w.config_key = $2 AND CASE $3 WHEN 'relay' THEN w.relay_state "
+	"ELSE w.intake_state END <> 'standby') "
+	"< now() - 3 * interval '1 second' * coalesce((SELECT "
+	"c.heartbeat_interval_seconds FROM @.event_bus_runtime_config c "
+	"WHERE c.config_key = $2), 1)";
+
+struct locking {
+	const char *config_key;
+	const char *lane;
+	char key[KEY_SIZE];
+};
+
+static int run_integer(struct postgres_store *store,
+		       struct postgres_query *query, int64_t *integer,
+		       struct error *err)
+{
+	return postgres_run(store, query, postgres_read_integer, integer, err);
+}
+
+static int try_lock(struct postgres_store *store, struct locking *locking,
+		    struct error *err)
+{
+	struct postgres_query query;
+	char application[KEY_SIZE];
+	int64_t locked = 0;
+	int status;
+
+	snprintf(application, sizeof(application), "postbus %s %s",
+		 locking->lane, locking->config_key);
+	postgres_query_init(&query, try_sql);
+	postgres_add_string(&query, locking->key);
+	postgres_add_string(&query, application);
+	status = run_integer(store, &query, &locked, err);
+	if (status == 0)
+		store->holds = locked != 0;
+	return status;
+}
+
+/* A role that may not end the other's session just keeps waiting. */
+static bool end_stale(struct postgres_store *store, struct locking *locking)
+{
+	const struct timespec moment = {.tv_nsec = 50 * 1000000};
+	struct postgres_query query;
+	int64_t ended = 0;
+
+	postgres_query_init(&query, end_stale_sql);
+	postgres_add_string(&query, locking->key);
+	postgres_add_string(&query, locking->config_key);
+	postgres_add_string(&query, locking->lane);
+	if (run_integer(store, &query, &ended, NULL) < 0 || ended == 0)
+		return false;
+	nanosleep(&moment, NULL); /* it has a moment to go */
+	return true;
+}
+
+/* Whether the session that holds the lock is still there. */
+static int ask(struct postgres_store *store, struct error *err)
+{
+	struct postgres_query query;
+
+	postgres_query_init(&query, "SELECT 1");
+	return postgres_run(store, &query, NULL, NULL, err);
+}
+
+static int lock(struct postgres_store *store, void *context, struct error *err)
+{
+	struct locking *locking = context;
+	int status;
+
+	if (store->holds)
+		return ask(store, err);
+	status = try_lock(store, locking, err);
+	if (status == 0 && !store->holds && end_stale(store, locking))
+		status = try_lock(store, locking, err);
+	if (status < 0 || store->holds)
+		return status;
+	return error_set(err, STATUS_BUSY,
+			 "another worker holds the %s of config key %s",
+			 locking->lane, locking->config_key);
+}
+
+int postgres_lock(struct store *base, const char *config_key, const char *lane,
+		  struct error *err)
+{
+	struct locking locking = {.config_key = config_key, .lane = lane};
+
+	snprintf(locking.key, sizeof(locking.key), "postbus %s %s/%s",
+		 postgres_of(base)->target.schema, lane, config_key);
+	return postgres_call(base, lock, &locking, err);
+}
+
+static int unlock(struct postgres_store *store, void *context,
+		  struct error *err)
+{
+	struct postgres_query query;
+
+	(void)context;
+	postgres_query_init(&query, "SELECT pg_advisory_unlock_all()");
+	return postgres_run(store, &query, NULL, NULL, err);
+}
+
+void postgres_unlock(struct store *base)
+{
+	struct postgres_store *store = postgres_of(base);
+
+	if (!store->holds)
+		return;
+	/* If it cannot be said, it is the session's end that unlocks. */
+	if (postgres_call(base, unlock, NULL, NULL) < 0)
+		postgres_disconnect(store);
+	store->holds = false;
+}
+
+/* ---- waking: a connection that does nothing but LISTEN ---- */
+
+static const usec_t deaf_for = 5 * USEC_PER_SEC;
+
+void postgres_deafen(struct postgres_ears *ears)
+{
+	PQfinish(ears->conn);
+	*ears = (struct postgres_ears){.retry_at =
+					       clock_monotonic() + deaf_for};
+}
+
+static void prick_up(struct postgres_store *store)
+{
+	struct postgres_ears *ears = &store->ears;
+
+	if (!store->target.notify || store->conn == NULL ||
+	    clock_monotonic() < ears->retry_at)
+		return;
+	ears->events = POLLOUT;
+	ears->conn = postgres_target_connect(&store->target, store->conn);
+	if (ears->conn == NULL || PQstatus(ears->conn) == CONNECTION_BAD)
+		postgres_deafen(ears);
+}
+
+/* One step towards LISTEN, as far as it goes without waiting. */
+static void connect_ears(struct postgres_ears *ears)
+{
+	struct pollfd fd = {PQsocket(ears->conn), ears->events, 0};
+
+	if (poll(&fd, 1, 0) <= 0)
+		return;
+	switch (PQconnectPoll(ears->conn)) {
+	case PGRES_POLLING_FAILED:
+		postgres_deafen(ears);
+		break;
+	case PGRES_POLLING_READING:
+		ears->events = POLLIN;
+		break;
+	case PGRES_POLLING_WRITING:
+		ears->events = POLLOUT;
+		break;
+	case PGRES_POLLING_OK:
+		PQsetnonblocking(ears->conn, 1);
+		ears->connected = PQsendQuery(ears->conn,
+					      "LISTEN "
+					      "event_bus_outbound_event") != 0;
+		if (!ears->connected)
+			postgres_deafen(ears);
+		break;
+	default:
+		break;
+	}
+}
+
+int postgres_wake_fd(struct store *base)
+{
+	struct postgres_store *store = postgres_of(base);
+	struct postgres_ears *ears = &store->ears;
+
+	if (ears->conn == NULL)
+		prick_up(store);
+	if (ears->conn != NULL && !ears->connected)
+		connect_ears(ears);
+	return ears->conn == NULL ? -1 : PQsocket(ears->conn);
+}
+
+/* Reads results away; true if there was one: the LISTEN itself, after which
+ * anything may have been missed before. */
+static bool take_results(struct postgres_ears *ears)
+{
+	bool any = false;
+
+	while (PQisBusy(ears->conn) == 0) {
+		PGresult *result = PQgetResult(ears->conn);
+
+		if (result == NULL)
+			break;
+		PQclear(result);
+		any = true;
+	}
+	return any;
+}
+
+static bool take_notifications(struct postgres_store *store)
+{
+	PGnotify *notification;
+	bool any = false;
+
+	while ((notification = PQnotifies(store->ears.conn)) != NULL) {
+		any = any ||
+		      strcmp(notification->extra, store->target.schema) == 0;
+		PQfreemem(notification);
+	}
+	return any;
+}
+
+/* Without ears the answer is no: the relay's sweep finds the rows. */
+bool postgres_woken(struct store *base)
+{
+	struct postgres_store *store = postgres_of(base);
+	struct postgres_ears *ears = &store->ears;
+	bool told, heard;
+
+	if (ears->conn == NULL || !ears->connected)
+		return false;
+	if (PQflush(ears->conn) < 0 || PQconsumeInput(ears->conn) == 0) {
+		postgres_deafen(ears);
+		return true;
+	}
+	heard = take_results(ears);
+	told = take_notifications(store);
+	return heard || told;
+}

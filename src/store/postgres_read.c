@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reading claimed rows from PostgreSQL.
+ *
+ * A jsonb may expand to gigabytes, or its pages be damaged: then the statement
+ * fails, after the rows before that one have come. The next is read alone, and
+ * is broken if it fails again.
+ */
+#include <stdio.h>
+
+#include "store/postgres_read.h"
+#include "store/row.h"
+
+/* No message may be as large; and how often a row that takes too long is tried
+ * before that is the row's own fault. */
+enum { PAYLOAD_MAX = 64 * 1024 * 1024, TRIES = 3 };
+
+enum {
+	READ_SEQ,
+	READ_ID,
+	READ_CHAIN_DEPTH,
+	READ_RETRY_COUNT,
+	READ_CREATED_AT,
+	READ_EXPIRED,
+	READ_TEXTS,
+};
+
+/* A text is cut where it is too long by any rule. */
+static const char read_sql[] =
+	"SELECT o.seq, o.id, o.chain_depth, o.retry_count, "
+	"floor(extract(epoch FROM o.created_at))::bigint, "
+	"coalesce(o.expires_at <= now(), false), "
+	"left(o.topic, 300), left(o.message_type, 300), "
+	"left(o.message_id, 300), left(o.event_type, 300), "
+	"left(o.request_id, 300), left(o.parent_request_id, 300), "
+	"left(o.reply_to, 300), left(o.message_status, 300), "
+	"left(o.source_service, 300), left(o.payload::text, 67108865), "
+	"left(o.headers::text, 67108865), o.ordering_key "
+	"FROM @.event_bus_outbound_event o "
+	"WHERE o.seq = ANY ($1) AND o.status = 'pending' ORDER BY o.seq";
+
+struct reading {
+	const struct postgres_pick *picks; /* not read yet */
+	size_t count;
+	size_t max_bytes;
+	size_t bytes; /* of the rows read */
+	struct outbox_batch *batch;
+};
+
+/* ---- one row ---- */
+
+static int read_text(const PGresult *result, int column, struct outbox_row *row,
+		     struct span *member, struct arena *arena,
+		     struct error *err)
+{
+	struct span text = postgres_text(result, column);
+
+	if (text.len == 0)
+		return 0;
+	if (text.len > PAYLOAD_MAX)
+		return row_break(row, PQfname(result, column), "over 64 MiB",
+				 arena, err);
+	*member = arena_copy(arena, text);
+	if (!span_present(*member))
+		return error_set(err, STATUS_NO_MEMORY,
+				 "no memory for an outbox row");
+	return 0;
+}
+
+static int read_row(void *context, const PGresult *result, struct error *err)
+{
+	struct reading *reading = context;
+	struct outbox_batch *batch = reading->batch;
+	struct outbox_row *row = &batch->rows[batch->count];
+	struct span *member;
+	int status = 0;
+
+	if (reading->bytes >= reading->max_bytes)
+		return 0;
+	*row = (struct outbox_row){.seq = postgres_integer(result, READ_SEQ)};
+	envelope_init(&row->envelope);
+	snprintf(row->id, sizeof(row->id), "%.*s",
+		 SPAN_ARG(postgres_text(result, READ_ID)));
+	row->envelope.chain_depth = postgres_integer(result, READ_CHAIN_DEPTH);
+	row->retry_count = postgres_integer(result, READ_RETRY_COUNT);
+	row->created_at = postgres_integer(result, READ_CREATED_AT);
+	row->expired = postgres_boolean(result, READ_EXPIRED);
+	if (row->envelope.chain_depth < 0)
+		status = row_break(row, "chain_depth", "less than 0",
+				   &batch->arena, err);
+	for (int i = 0; status == 0 && (member = row_text(row, i)) != NULL; i++)
+		status = read_text(result, READ_TEXTS + i, row, member,
+				   &batch->arena, err);
+	if (status < 0)
+		return status;
+	batch->count++;
+	reading->bytes += row_bytes(row);
+	return 0;
+}
+
+/* ---- portions ---- */
+
+/* As many as there is room for, going by what they take on disk. */
+static size_t portion_of(const struct postgres_store *store,
+			 const struct reading *reading)
+{
+	size_t room = reading->max_bytes - reading->bytes;
+	size_t count = 0;
+
+	if (store->suspect.near)
+		return 1;
+	while (count < reading->count && room > 0) {
+		size_t size = reading->picks[count++].size;
+
+		room -= size < room ? size : room;
+	}
+	return count;
+}
+
+static void skip(struct reading *reading, size_t count)
+{
+	reading->picks += count;
+	reading->count -= count;
+}
+
+static void skip_up_to(struct reading *reading, int64_t seq)
+{
+	while (reading->count > 0 && reading->picks->seq <= seq)
+		skip(reading, 1);
+}
+
+static int read_portion(struct postgres_store *store, struct reading *reading,
+			size_t count, struct error *err)
+{
+	const struct outbox_batch *batch = reading->batch;
+	struct postgres_query query;
+	struct postgres_array seqs;
+	int status;
+
+	postgres_array_init(&seqs, POSTGRES_BIGINT, "a claim");
+	for (size_t i = 0; i < count; i++)
+		postgres_array_add_integer(&seqs, reading->picks[i].seq);
+	postgres_query_init(&query, read_sql);
+	postgres_add_array(&query, &seqs);
+	status = postgres_run(store, &query, read_row, reading, err);
+	postgres_array_finish(&seqs);
+	if (status == 0)
+		skip(reading, count);
+	else if (batch->count > 0)
+		skip_up_to(reading, batch->rows[batch->count - 1].seq);
+	return status;
+}
+
+/* ---- rows that cannot be read ---- */
+
+/* A server may be slow for other reasons: only one that is slow with this very
+ * row, time after time, is taken at its word. */
+static bool is_convicted(struct postgres_store *store, int64_t seq)
+{
+	if (store->suspect.seq != seq)
+		store->suspect.times = 0;
+	store->suspect.seq = seq;
+	return ++store->suspect.times >= TRIES;
+}
+
+static int add_broken(struct reading *reading, const struct error *why,
+		      struct error *err)
+{
+	struct outbox_batch *batch = reading->batch;
+	struct outbox_row *row = &batch->rows[batch->count];
+
+	*row = (struct outbox_row){.seq = reading->picks->seq};
+	envelope_init(&row->envelope);
+	row->broken = arena_copy(&batch->arena, span_of(why->text));
+	if (!span_present(row->broken))
+		return error_set(err, STATUS_NO_MEMORY,
+				 "no memory for an outbox row");
+	batch->count++;
+	skip(reading, 1);
+	return 0;
+}
+
+/* 0: the failure to read `count` rows is dealt with, reading may go on. */
+static int blame(struct postgres_store *store, struct reading *reading,
+		 size_t count, const struct error *why, struct error *err)
+{
+	bool certain = why->status == STATUS_INVALID;
+
+	if (!store->lost && (certain || store->row_fault)) {
+		if (count > 1) {
+			store->suspect.near = true;
+			if (certain)
+				return 0;
+		} else if (certain ||
+			   is_convicted(store, reading->picks->seq)) {
+			store->suspect.near = false;
+			return add_broken(reading, why, err);
+		}
+	}
+	if (err != NULL)
+		*err = *why;
+	return why->status;
+}
+
+int postgres_read_rows(struct postgres_store *store,
+		       const struct outbox_claim *claim,
+		       const struct postgres_pick *picks, size_t count,
+		       struct outbox_batch *batch, struct error *err)
+{
+	struct reading reading = {picks, count, claim->max_bytes, 0, batch};
+	struct error why;
+	int status = 0;
+
+	batch->rows =
+		arena_alloc(&batch->arena, (count + 1) * sizeof(*batch->rows));
+	if (batch->rows == NULL)
+		return error_set(err, STATUS_NO_MEMORY,
+				 "no memory for a claim");
+	while (status == 0 && reading.count > 0 &&
+	       reading.bytes < reading.max_bytes) {
+		size_t portion = portion_of(store, &reading);
+
+		if (read_portion(store, &reading, portion, &why) == 0)
+			store->suspect.near = false;
+		else
+			status = blame(store, &reading, portion, &why, err);
+	}
+	return batch->count > 0 && !store->lost ? 0 : status;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* One outbox row on its way out of a SQL database. */
+#include "store/row.h"
+
+#include <stdio.h>
+
+struct span *row_text(struct outbox_row *row, int i)
+{
+	struct envelope *envelope = &row->envelope;
+	struct span *const members[] = {
+		&envelope->topic,
+		&envelope->message_type,
+		&envelope->message_id,
+		&envelope->event_type,
+		&envelope->request_id,
+		&envelope->parent_request_id,
+		&envelope->reply_to,
+		&envelope->status,
+		&envelope->source_service,
+		&envelope->payload,
+		&row->headers,
+		&row->ordering_key,
+	};
+
+	return i < (int)(sizeof(members) / sizeof(*members)) ? members[i]
+							     : NULL;
+}
+
+int row_break(struct outbox_row *row, const char *column, const char *what,
+	      struct arena *arena, struct error *err)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text), "%s is %s", column, what);
+	row->broken = arena_copy(arena, span_of(text));
+	if (!span_present(row->broken))
+		return error_set(err, STATUS_NO_MEMORY,
+				 "no memory for an outbox row");
+	return 0;
+}
+
+size_t row_bytes(const struct outbox_row *row)
+{
+	return row->envelope.payload.len + row->headers.len;
+}
