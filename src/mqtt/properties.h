@@ -76,12 +76,8 @@ struct mqtt_properties {
 
 /* Property identifiers that somebody asks `found` for. */
 enum {
+	PROPERTY_SESSION_EXPIRY = 17,
 	PROPERTY_SERVER_KEEP_ALIVE = 19,
-	PROPERTY_MAXIMUM_QOS = 36,
-	PROPERTY_RETAIN_AVAILABLE = 37,
-	PROPERTY_WILDCARD_AVAILABLE = 40,
-	PROPERTY_IDENTIFIERS_AVAILABLE = 41,
-	PROPERTY_SHARED_AVAILABLE = 42,
 };
 
 static inline bool property_found(const struct mqtt_properties *properties,
@@ -93,7 +89,8 @@ static inline bool property_found(const struct mqtt_properties *properties,
 /*
  * Reads the properties, their length first, that stand at the beginning of
  * *bytes, and steps over them. Spans point into the bytes, the array of user
- * properties is in the arena. STATUS_PROTOCOL names the property that is
+ * properties is in the arena; what is not there keeps the value that it had.
+ * STATUS_PROTOCOL names the property that is
  * unknown, twice there, malformed or not meant for this packet (2.2.2.2);
  * STATUS_NO_MEMORY.
  */

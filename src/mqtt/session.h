@@ -43,24 +43,26 @@ enum { MQTT_VERSION_3 = 4, MQTT_VERSION_5 = 5 };
 
 /* Borrowed until the session is destroyed. */
 struct session_options {
-	uint8_t version;	 /* MQTT_VERSION_3 or _5 */
-	struct span client_id;	 /* empty: the server makes one (version 5, or a
-				  * clean start) */
-	bool clean_start;	 /* of every connection: no state is taken up */
-	uint32_t session_expiry; /* seconds that the server keeps the session
-				  * without us; version 3.1.1 knows only 0 (a
-				  * clean session) and else */
-	uint16_t keep_alive;	 /* seconds; 0: none */
+	uint8_t version;       /* MQTT_VERSION_3 or _5 */
+	struct span client_id; /* empty: the server makes one (version 5, or a
+				* clean start) */
+	bool clean_start;      /* the first connection takes up nothing that an
+				* earlier program left behind. Version 3.1.1
+				* keeps no session then */
+	uint32_t session_expiry;  /* seconds that the server keeps the session
+				   * without us; 0: not kept. Version 3.1.1 knows
+				   * only 0 and not 0 */
+	uint16_t keep_alive;	  /* seconds; 0: none */
 	uint16_t receive_maximum; /* deliveries without acknowledgement;
 				   * 0: 65,535. Version 3.1.1 cannot tell the
 				   * server */
 	uint32_t maximum_packet;  /* told to the server, which silently drops
 				   * what is longer (3.2.2-15); 0: no limit */
-	size_t longest_kept;	  /* of a longer PUBLISH only so many bytes are
-				   * kept, and it is `cut`; 0: all, 256 MiB at
-				   * most */
-	struct span username;	  /* absent: none */
-	struct span password;	  /* absent: none; bytes */
+	size_t longest_kept;  /* of a longer PUBLISH only so many bytes, but at
+			       * least 128 KiB, are kept, and it is `cut`; 0:
+			       * all, 256 MiB at most */
+	struct span username; /* absent: none */
+	struct span password; /* absent: none; bytes */
 	const struct mqtt_message *will; /* NULL: none */
 	uint32_t will_delay;		 /* seconds; version 5 */
 };
@@ -161,11 +163,11 @@ usec_t session_tick(struct session *session, bool heard, usec_t now);
 
 /*
  * Queues a message and numbers it: 1, 2, 3 ... for the session's life, in one
- * row with subscribe and unsubscribe. A kept session (no clean start, expiry
- * above 0) keeps a copy and sends it again on its next connection (4.4.0-1).
- * STATUS_INVALID: it can never be sent here, the text says why; STATUS_BUSY:
- * the server's receive maximum or the packet ids are used up, wait for an
- * answer; STATUS_AWAY: not connected; STATUS_NO_MEMORY.
+ * row with subscribe and unsubscribe. A kept session keeps a copy and sends it
+ * again on its next connection (4.4.0-1). STATUS_INVALID: it can never be sent
+ * here, the text says why; STATUS_BUSY: the server's receive maximum or the
+ * packet ids are used up, wait for an answer; STATUS_AWAY: not connected;
+ * STATUS_NO_MEMORY.
  */
 int session_publish(struct session *session, const struct mqtt_message *message,
 		    uint64_t *tag, struct error *err);
