@@ -117,10 +117,11 @@ int connection_bind_exchange(struct connection *connection,
 int connection_select_confirms(struct connection *connection,
 			       struct error *err);
 
-/* At most `prefetch` deliveries are unacknowledged. */
+/* From here on at most `prefetch` deliveries are unacknowledged. */
+int connection_limit(struct connection *connection, uint16_t prefetch,
+		     struct error *err);
 int connection_consume(struct connection *connection, struct span queue,
-		       struct span consumer_tag, uint16_t prefetch,
-		       struct error *err);
+		       struct span consumer_tag, struct error *err);
 
 /* Ends the consuming; deliveries under way may still come. */
 void connection_cancel(struct connection *connection);

@@ -128,11 +128,17 @@ static void keep_short(char kept[SHORT_STRING_SIZE], struct span value)
 	kept[value.len] = '\0';
 }
 
-int connection_consume(struct connection *connection, struct span queue,
-		       struct span consumer_tag, uint16_t prefetch,
-		       struct error *err)
+int connection_limit(struct connection *connection, uint16_t prefetch,
+		     struct error *err)
 {
 	amqp_basic_qos_t qos = {.prefetch_count = prefetch};
+
+	return ask(connection, AMQP_BASIC_QOS_METHOD, &qos, err);
+}
+
+int connection_consume(struct connection *connection, struct span queue,
+		       struct span consumer_tag, struct error *err)
+{
 	amqp_basic_consume_t consume = {
 		.queue = bytes_of(queue),
 		.consumer_tag = bytes_of(consumer_tag),
@@ -141,8 +147,6 @@ int connection_consume(struct connection *connection, struct span queue,
 
 	if (status == 0)
 		status = check_short("queue name", queue, err);
-	if (status == 0)
-		status = ask(connection, AMQP_BASIC_QOS_METHOD, &qos, err);
 	if (status == 0)
 		status = ask(connection, AMQP_BASIC_CONSUME_METHOD, &consume,
 			     err);

@@ -22,6 +22,8 @@ static bool can_move(enum rabbitmq_state from, enum rabbitmq_state to)
 {
 	if (to == RABBITMQ_DOWN)
 		return true;
+	if (to == RABBITMQ_UP && from == RABBITMQ_DECLARING)
+		return true;
 	return to == from + 1;
 }
 
@@ -117,6 +119,9 @@ static const char *late(const struct rabbitmq *rabbitmq)
 		       "port?";
 	case RABBITMQ_DECLARING:
 		return "the broker did not answer the topology in time";
+	case RABBITMQ_SUBSCRIBING:
+		return "the queue did not answer in time; has a quorum queue "
+		       "lost its leader?";
 	default:
 		return "the broker did not answer our goodbye in time";
 	}

@@ -9,10 +9,11 @@
 #include "net/stream.h"
 
 enum rabbitmq_state {
-	RABBITMQ_DOWN,	    /* nothing is open; perhaps `down` is untold */
-	RABBITMQ_REACHING,  /* the stream is being connected */
-	RABBITMQ_OPENING,   /* AMQP shakes hands */
-	RABBITMQ_DECLARING, /* the topology's answers are awaited */
+	RABBITMQ_DOWN,	      /* nothing is open; perhaps `down` is untold */
+	RABBITMQ_REACHING,    /* the stream is being connected */
+	RABBITMQ_OPENING,     /* AMQP shakes hands */
+	RABBITMQ_DECLARING,   /* the topology's answers are awaited */
+	RABBITMQ_SUBSCRIBING, /* a consumer asks for the queue's messages */
 	RABBITMQ_UP,
 	RABBITMQ_CLOSING, /* our goodbye is queued */
 };
@@ -65,7 +66,10 @@ bool rabbitmq_next(struct broker *broker, struct arena *arena,
 /* The stream is ready: AMQP begins. */
 void rabbitmq_login(struct rabbitmq *rabbitmq);
 
-/* Logged in: queues the topology, then what this lane does. */
+/* Logged in: queues the topology and what makes the channel this lane's. */
 int rabbitmq_declare(struct rabbitmq *rabbitmq, struct error *err);
+
+/* All is declared: a consumer begins. */
+int rabbitmq_subscribe(struct rabbitmq *rabbitmq, struct error *err);
 
 #endif

@@ -18,7 +18,8 @@ static bool on_closed(struct rabbitmq *rabbitmq,
 		      struct connection_event *closed,
 		      struct broker_event *event)
 {
-	if (rabbitmq->state == RABBITMQ_DECLARING)
+	if (rabbitmq->state == RABBITMQ_DECLARING ||
+	    rabbitmq->state == RABBITMQ_SUBSCRIBING)
 		topology_explain(&closed->error);
 	if (!rabbitmq->lost)
 		(void)stream_write(rabbitmq->stream,
@@ -29,27 +30,49 @@ static bool on_closed(struct rabbitmq *rabbitmq,
 	return tell_down(rabbitmq, event);
 }
 
+static bool fall(struct rabbitmq *rabbitmq, const struct error *cause,
+		 struct broker_event *event)
+{
+	rabbitmq_go_down(rabbitmq, cause);
+	return tell_down(rabbitmq, event);
+}
+
 static bool on_opened(struct rabbitmq *rabbitmq, struct broker_event *event)
 {
 	struct error cause;
 
-	if (rabbitmq->state != RABBITMQ_OPENING)
-		return false;
 	rabbitmq_move(rabbitmq, RABBITMQ_DECLARING);
-	if (rabbitmq_declare(rabbitmq, &cause) == 0)
-		return false;
-	rabbitmq_go_down(rabbitmq, &cause);
-	return tell_down(rabbitmq, event);
+	return rabbitmq_declare(rabbitmq, &cause) < 0 &&
+	       fall(rabbitmq, &cause, event);
 }
 
-static bool on_replied(struct rabbitmq *rabbitmq, struct broker_event *event)
+static bool on_declared(struct rabbitmq *rabbitmq, struct broker_event *event)
 {
-	if (rabbitmq->state != RABBITMQ_DECLARING)
-		return false;
+	struct error cause;
+
+	rabbitmq_move(rabbitmq, RABBITMQ_SUBSCRIBING);
+	return rabbitmq_subscribe(rabbitmq, &cause) < 0 &&
+	       fall(rabbitmq, &cause, event);
+}
+
+static bool on_up(struct rabbitmq *rabbitmq, struct broker_event *event)
+{
 	rabbitmq_move(rabbitmq, RABBITMQ_UP);
 	arena_finish(&rabbitmq->login);
 	event->kind = BROKER_UP;
 	return true;
+}
+
+/* Once it is up, what is answered was asked on the way and needs no event. */
+static bool on_replied(struct rabbitmq *rabbitmq, struct broker_event *event)
+{
+	bool consumer = rabbitmq->role == BROKER_CONSUMER;
+
+	if (rabbitmq->state == RABBITMQ_DECLARING)
+		return consumer ? on_declared(rabbitmq, event)
+				: on_up(rabbitmq, event);
+	return rabbitmq->state == RABBITMQ_SUBSCRIBING &&
+	       on_up(rabbitmq, event);
 }
 
 static bool on_delivered(const struct delivered *from,

@@ -96,9 +96,15 @@ int rabbitmq_declare(struct rabbitmq *rabbitmq, struct error *err)
 		return status;
 	if (rabbitmq->role == BROKER_PUBLISHER)
 		return connection_select_confirms(rabbitmq->connection, err);
-	return connection_consume(
-		rabbitmq->connection, span_of(config->rabbitmq.queue),
-		span_of(rabbitmq->name),
+	return connection_limit(
+		rabbitmq->connection,
 		(uint16_t)(prefetch < PREFETCH_MAX ? prefetch : PREFETCH_MAX),
 		err);
+}
+
+int rabbitmq_subscribe(struct rabbitmq *rabbitmq, struct error *err)
+{
+	return connection_consume(rabbitmq->connection,
+				  span_of(rabbitmq->config->rabbitmq.queue),
+				  span_of(rabbitmq->name), err);
 }

@@ -216,6 +216,21 @@ static const char *setting_of(struct span argument)
 	return "the config";
 }
 
+/* "the value 'orders.dlx' of type 'longstr'" is 'orders.dlx'. */
+static struct span bare(struct span value)
+{
+	static const char before[] = "the value ";
+	const size_t size = sizeof(before) - 1;
+	const char *end;
+
+	if (value.len <= size || memcmp(value.at, before, size) != 0)
+		return value;
+	end = memmem(value.at, value.len, " of type ", strlen(" of type "));
+	if (end == NULL)
+		return value;
+	return (struct span){value.at + size, (size_t)(end - value.at) - size};
+}
+
 /* "inequivalent arg 'A' for KIND 'N' in vhost 'V': received W but current is
  * H (406)" */
 static void explain_mismatch(struct error *error)
@@ -234,8 +249,8 @@ static void explain_mismatch(struct error *error)
 		  "%.*s is there already, set up otherwise: %.*s: have %.*s, "
 		  "want %.*s; change %s, or delete it, or set topology to "
 		  "verify",
-		  SPAN_ARG(object), SPAN_ARG(argument), SPAN_ARG(have),
-		  SPAN_ARG(want), setting_of(argument));
+		  SPAN_ARG(object), SPAN_ARG(argument), SPAN_ARG(bare(have)),
+		  SPAN_ARG(bare(want)), setting_of(argument));
 }
 
 static void append_hint(struct error *error, const char *hint)

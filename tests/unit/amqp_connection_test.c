@@ -283,8 +283,9 @@ static void open_consumer(struct peer *peer)
 	const amqp_basic_qos_t *qos;
 
 	peer_open(peer, &peer_options, 0, 0);
+	assert_int_equal(connection_limit(peer->connection, 1000, NULL), 0);
 	assert_int_equal(connection_consume(peer->connection, SPAN_LIT("q"),
-					    SPAN_LIT("c"), 1000, NULL),
+					    SPAN_LIT("c"), NULL),
 			 0);
 	qos = peer_hear_method(peer, AMQP_BASIC_QOS_METHOD);
 	assert_int_equal(qos->prefetch_count, 1000);
@@ -655,7 +656,7 @@ static bool talk(struct peer *peer)
 	       connection_publish(peer->connection, &message, &tag, NULL) ==
 		       0 &&
 	       connection_consume(peer->connection, SPAN_LIT("q"),
-				  SPAN_LIT("c"), 1, NULL) == 0;
+				  SPAN_LIT("c"), NULL) == 0;
 }
 
 static void memory_that_runs_out_is_an_error_and_no_more(void **state)

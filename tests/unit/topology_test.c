@@ -33,16 +33,16 @@ static void a_queue_of_another_type_is_told_with_the_difference(void **state)
 static void an_argument_that_is_not_there_is_told(void **state)
 {
 	(void)state;
-	assert_explained(
-		STATUS_MISMATCH,
-		CLOSED "PRECONDITION_FAILED - inequivalent arg "
-		       "'x-dead-letter-exchange' for queue 'q' in vhost 'v': "
-		       "received the value 'q.dlx' of type 'longstr' but "
-		       "current is none (406)",
-		"queue 'q' is there already, set up otherwise: "
-		"x-dead-letter-exchange: have none, want the value 'q.dlx' of "
-		"type 'longstr'; change dead_letter_exchange, or delete it, or "
-		"set topology to verify");
+	assert_explained(STATUS_MISMATCH,
+			 CLOSED
+			 "PRECONDITION_FAILED - inequivalent arg "
+			 "'x-dead-letter-exchange' for queue 'q' in vhost 'v': "
+			 "received the value 'q.dlx' of type 'longstr' but "
+			 "current is none (406)",
+			 "queue 'q' is there already, set up otherwise: "
+			 "x-dead-letter-exchange: have none, want 'q.dlx'; "
+			 "change dead_letter_exchange, or delete it, or "
+			 "set topology to verify");
 }
 
 static void an_exchange_of_another_type_is_told(void **state)
