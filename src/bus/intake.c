@@ -237,7 +237,9 @@ static void handle(struct intake *intake, usec_t now,
 		link_down(intake, now, &event->error);
 		break;
 	case BROKER_DELIVERED:
-		take(intake, now, &event->delivery);
+		/* Once the goodbye is said nothing can be acknowledged. */
+		if (!intake->closing)
+			take(intake, now, &event->delivery);
 		break;
 	case BROKER_CONFIRMED:
 	case BROKER_REFUSED:

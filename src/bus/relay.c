@@ -245,7 +245,7 @@ static void plan_wait(struct relay *relay, usec_t now, struct wait *wait)
 			 POLLIN);
 	}
 	wait_until(wait, now + RELAY_SWEEP_EVERY);
-	relay->awaited = wait->until;
+	relay->awaited = wait->until > now ? wait->until : now;
 }
 
 void relay_step(struct relay *relay, usec_t now, struct wait *wait)
