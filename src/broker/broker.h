@@ -123,7 +123,8 @@ struct broker_driver {
 	void (*cut)(struct broker *broker);
 
 	/* Writes what is queued, as far as the socket takes it, and adds to
-	 * `wait` what to wait for. */
+	 * `wait` what to wait for: nothing at all if `next` was asked since the
+	 * last flush and still had an event the last time. */
 	void (*flush)(struct broker *broker, usec_t now, struct wait *wait);
 };
 

@@ -321,6 +321,9 @@ static void rabbitmq_flush(struct broker *broker, usec_t now, struct wait *wait)
 			wait_until(wait, 0);
 		return;
 	}
+	if (rabbitmq->more)
+		wait_until(wait, 0);
+	rabbitmq->more = false;
 	if (rabbitmq->state != RABBITMQ_UP)
 		wait_until(wait, rabbitmq->deadline);
 	if (rabbitmq->connection != NULL && !rabbitmq->lost) {

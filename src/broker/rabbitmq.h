@@ -40,7 +40,8 @@ struct rabbitmq {
 	struct connection *connection;
 	usec_t deadline; /* of connecting, of the goodbye */
 	usec_t tick_at;
-	bool lost;	  /* the stream has ended; the input is not empty yet */
+	bool lost; /* the stream has ended; the input is not empty yet */
+	bool more; /* next has given an event, and none was asked for since */
 	bool down_untold; /* next has to tell `down` */
 	struct error down;
 	struct arena sources; /* exchanges declared on this connection */

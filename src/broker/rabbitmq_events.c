@@ -140,7 +140,10 @@ bool rabbitmq_next(struct broker *broker, struct arena *arena,
 	*event = (struct broker_event){0};
 	while (rabbitmq->connection != NULL &&
 	       connection_next(rabbitmq->connection, arena, &from))
-		if (translate(rabbitmq, &from, event))
+		if (translate(rabbitmq, &from, event)) {
+			rabbitmq->more = true;
 			return true;
+		}
+	rabbitmq->more = false;
 	return tell_down(rabbitmq, event);
 }

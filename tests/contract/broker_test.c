@@ -420,6 +420,21 @@ static void no_more_than_the_prefetch_is_unacknowledged(void **state)
 	destroy_both(&relay, &intake);
 }
 
+static void who_leaves_messages_lying_is_to_come_again_at_once(void **state)
+{
+	struct rig *rig = *state;
+	struct lane relay, intake;
+
+	open_both(rig, &relay, &intake);
+	lane_publish(&relay, "m1", NULL, SPAN_LIT("{}"));
+	lane_publish(&relay, "m2", NULL, SPAN_LIT("{}"));
+	lane_settle(&relay, 2);
+	expect_message(&intake, "m1");
+	assert_true(intake.wait.until <= clock_monotonic());
+	expect_message(&intake, "m2");
+	destroy_both(&relay, &intake);
+}
+
 static void consumers_compete_for_the_messages_of_a_queue(void **state)
 {
 	struct rig *rig = *state;
@@ -544,6 +559,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(an_unacknowledged_message_is_delivered_again),
 	CASE(an_acknowledgement_covers_what_came_before),
 	CASE(no_more_than_the_prefetch_is_unacknowledged),
+	CASE(who_leaves_messages_lying_is_to_come_again_at_once),
 	CASE(consumers_compete_for_the_messages_of_a_queue),
 	CASE(a_message_published_before_any_intake_ran_waits),
 	CASE(a_consumer_that_stops_still_acknowledges),

@@ -45,7 +45,7 @@ void lane_reconnect(struct lane *lane)
 }
 
 /* One turn without the waiting. */
-static bool turn(struct lane *lane, struct wait *wait)
+static bool turn(struct lane *lane)
 {
 	const struct broker_driver *driver = lane->broker->driver;
 	usec_t now = clock_monotonic();
@@ -56,32 +56,31 @@ static bool turn(struct lane *lane, struct wait *wait)
 	found = driver->next(lane->broker, &lane->arena, &event);
 	if (found)
 		lane->event = event;
-	wait_init(wait);
-	driver->flush(lane->broker, now, wait);
+	wait_init(&lane->wait);
+	driver->flush(lane->broker, now, &lane->wait);
 	return found;
 }
 
-static void sleep_until(struct wait *wait, usec_t limit)
+static void sleep_until(struct wait wait, usec_t limit)
 {
 	usec_t now = clock_monotonic();
 	int timeout;
 
-	wait_until(wait, limit);
-	timeout = wait->until <= now
+	wait_until(&wait, limit);
+	timeout = wait.until <= now
 			  ? 0
-			  : (int)((wait->until - now) / USEC_PER_MSEC) + 1;
-	poll(wait->fds, wait->count, timeout);
+			  : (int)((wait.until - now) / USEC_PER_MSEC) + 1;
+	poll(wait.fds, wait.count, timeout);
 }
 
 void lane_next(struct lane *lane)
 {
 	usec_t limit = clock_monotonic() + patience;
-	struct wait wait;
 
-	while (!turn(lane, &wait)) {
+	while (!turn(lane)) {
 		if (clock_monotonic() > limit)
 			fail_msg("no event from the broker in time");
-		sleep_until(&wait, limit);
+		sleep_until(lane->wait, limit);
 	}
 }
 
@@ -97,13 +96,12 @@ struct broker_event *lane_expect(struct lane *lane, enum broker_event_kind kind)
 void lane_expect_nothing(struct lane *lane)
 {
 	enum { TURNS = 10, TURN_MSEC = 20 };
-	struct wait wait;
 
 	for (int i = 0; i < TURNS; i++) {
-		if (turn(lane, &wait))
+		if (turn(lane))
 			fail_msg("event %d instead of none",
 				 (int)lane->event.kind);
-		sleep_until(&wait,
+		sleep_until(lane->wait,
 			    clock_monotonic() + TURN_MSEC * USEC_PER_MSEC);
 	}
 }

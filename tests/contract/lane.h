@@ -11,6 +11,7 @@ struct lane {
 	struct broker *broker;
 	struct arena arena;	   /* of every event since lane_open */
 	struct broker_event event; /* the last one */
+	struct wait wait;	   /* what the last turn left to wait for */
 	bool confirmed[LANE_TAGS]; /* by lane_settle, on this connection */
 };
 
