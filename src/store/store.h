@@ -108,7 +108,7 @@ struct heartbeat {
 	const char *hostname;
 	int64_t pid;
 	const char *version;
-	const char *broker_type;
+	const char *broker_type; /* NULL: no config yet */
 	const char *relay_state; /* NULL: no such lane */
 	const char *intake_state;
 	int64_t config_version;

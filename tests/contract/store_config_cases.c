@@ -320,6 +320,22 @@ static void the_next_heartbeat_replaces_the_last(void **state)
 		   "1");
 }
 
+static void a_worker_that_waits_for_its_config_has_a_heartbeat_too(void **state)
+{
+	struct kit *kit = *state;
+	struct heartbeat sign = beat(WORKER_A);
+
+	save(kit, "host", "broker");
+	sign.broker_type = sign.relay_state = NULL;
+	sign.worker_status = "waiting";
+	must(kit, kit->store->driver->heartbeat(kit->store, &sign, &kit->err));
+	assert_sql(kit,
+		   "SELECT count(*) FROM event_bus_worker "
+		   "WHERE broker_type IS NULL",
+		   "1");
+	assert_sql(kit, "SELECT worker_status FROM " CONFIG, "waiting");
+}
+
 static void heartbeats_do_not_raise_the_version(void **state)
 {
 	struct kit *kit = *state;
@@ -384,6 +400,7 @@ static const struct CMUnitTest tests[] = {
 	STORE_TEST(a_stored_value_that_cannot_be_is_named),
 	STORE_TEST(a_heartbeat_writes_the_worker_and_its_config),
 	STORE_TEST(the_next_heartbeat_replaces_the_last),
+	STORE_TEST(a_worker_that_waits_for_its_config_has_a_heartbeat_too),
 	STORE_TEST(heartbeats_do_not_raise_the_version),
 	STORE_TEST(a_worker_without_a_config_row_still_shows),
 	STORE_TEST(a_farewell_removes_the_worker_alone),

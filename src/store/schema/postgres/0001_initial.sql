@@ -192,7 +192,7 @@ CREATE TABLE event_bus_worker (
 	hostname text NOT NULL,
 	pid bigint NOT NULL,
 	version text NOT NULL,
-	broker_type text NOT NULL,
+	broker_type text,
 	started_at timestamptz NOT NULL DEFAULT now(),
 	heartbeat_at timestamptz NOT NULL DEFAULT now(),
 	relay_state text,

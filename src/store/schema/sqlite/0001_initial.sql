@@ -274,7 +274,7 @@ CREATE TABLE event_bus_worker (
 	hostname text NOT NULL,
 	pid integer NOT NULL,
 	version text NOT NULL,
-	broker_type text NOT NULL,
+	broker_type text,
 	started_at text NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f000', 'now')),
 	heartbeat_at text NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f000', 'now')),
 	relay_state text,
