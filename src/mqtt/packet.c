@@ -63,6 +63,13 @@ static int check_first_byte(enum packet_type type, uint8_t flags,
 	return 0;
 }
 
+/* The remaining length has begun, or not even that, and is not over. */
+static bool length_goes_on(struct span bytes)
+{
+	return bytes.len < 5 &&
+	       (bytes.len == 1 || (uint8_t)bytes.at[bytes.len - 1] >= 0x80);
+}
+
 int packet_read(struct span bytes, struct packet *packet, struct error *err)
 {
 	struct wire wire = wire_of(bytes);
@@ -78,7 +85,7 @@ int packet_read(struct span bytes, struct packet *packet, struct error *err)
 	if (check_first_byte(type, flags, err) < 0)
 		return STATUS_PROTOCOL;
 	length = wire_length(&wire);
-	if (wire.failed && bytes.len < 5 && wire_left(&wire) == 0)
+	if (wire.failed && length_goes_on(bytes))
 		return 0;
 	if (wire.failed)
 		return error_set(err, STATUS_PROTOCOL,

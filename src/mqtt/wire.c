@@ -154,6 +154,8 @@ bool wire_insert_length(struct buffer *out, size_t from, size_t more)
 	size_t size;
 	char *at;
 
+	if (out->failed)
+		return true;
 	if (more > WIRE_LENGTH_MAX || length > WIRE_LENGTH_MAX - more)
 		return false;
 	size = encode_length(bytes, length + more);
