@@ -8,6 +8,7 @@
 
 static const struct broker_driver *const drivers[] = {
 	&broker_rabbitmq,
+	&broker_mqtt,
 	&broker_memory,
 };
 
@@ -18,6 +19,7 @@ int broker_create(struct broker **out, const struct runtime_config *config,
 		if (strcmp(config->broker_type, drivers[i]->name) == 0)
 			return drivers[i]->create(out, config, role, err);
 	return error_set(err, STATUS_INVALID,
-			 "broker_type: found %s, it must be rabbitmq",
+			 "broker_type: found %s, it must be rabbitmq or "
+			 "mqtt",
 			 quote(span_of(config->broker_type)).text);
 }

@@ -33,7 +33,7 @@ enum broker_event_kind {
 	BROKER_RETURNED,  /* `tag` reached no queue; its confirm follows */
 	BROKER_BLOCKED,	  /* the broker takes no publishes now: `error` */
 	BROKER_UNBLOCKED,
-	BROKER_DELIVERED, /* `delivery` */
+	BROKER_DELIVERED, /* `delivery`; from MQTT perhaps before UP */
 };
 
 /* A message that arrived; memory in the arena given to broker_next. */
@@ -45,6 +45,8 @@ struct delivery {
 				* absent */
 	bool any_body;	       /* MQTT: what is no envelope is welcome too */
 	struct span body;
+	size_t full_size; /* not 0: so many bytes came, and the body is only the
+			   * beginning of a message that is too large */
 	struct span message_id; /* the message's own properties, if any */
 	struct span correlation_id;
 	struct span reply_to;
@@ -102,7 +104,8 @@ struct broker_driver {
 	/*
 	 * Queues a message for sending and numbers it: 1, 2, 3 ... per
 	 * connection. Borrowed memory is copied. STATUS_INVALID: this message
-	 * can never be sent, the text says why; STATUS_NO_MEMORY.
+	 * can never be sent, the text says why; STATUS_BUSY: the broker takes
+	 * no more before it has answered; STATUS_NO_MEMORY.
 	 */
 	int (*publish)(struct broker *broker, const struct publication *message,
 		       uint64_t *tag, struct error *err);
@@ -131,6 +134,8 @@ struct broker_driver {
 /* Every driver's struct broker begins with this. */
 struct broker {
 	const struct broker_driver *driver;
+	const char *lock; /* the store's lock that a consumer must hold to
+			   * connect; NULL: any number may */
 };
 
 /* By config->broker_type. STATUS_INVALID lists the known ones. */
@@ -138,6 +143,7 @@ int broker_create(struct broker **out, const struct runtime_config *config,
 		  enum broker_role role, struct error *err);
 
 extern const struct broker_driver broker_rabbitmq;
+extern const struct broker_driver broker_mqtt;
 extern const struct broker_driver broker_memory;
 
 #endif

@@ -24,7 +24,8 @@ struct intake {
 	bool connected;
 	bool linked; /* connect was called; UP or DOWN will follow */
 	usec_t connect_at;
-	bool stalled; /* the store failed; the batch waits */
+	unsigned rivalries; /* in a row that another client took our place */
+	bool stalled;	    /* the store failed; the batch waits */
 	usec_t store_at;
 
 	bool draining;
@@ -210,10 +211,30 @@ static void commit(struct intake *intake, usec_t now)
 
 /* ---- what the broker says ---- */
 
-static void link_up(struct intake *intake)
+/* The broker may have something to say about what it held for us. */
+static void link_up(struct intake *intake, const struct error *note)
 {
 	intake->connected = true;
-	set_state(intake, LANE_RUNNING, NULL);
+	set_state(intake, LANE_RUNNING, note);
+}
+
+/* Two clients of one identity would throw each other out for ever: each gives
+ * way, for longer every time. */
+static usec_t pause_before_connect(struct intake *intake,
+				   const struct error *why)
+{
+	usec_t pause = retry_interval(intake);
+	usec_t longest =
+		(usec_t)(intake->config->retry_max_seconds * USEC_PER_SEC);
+
+	if (why->status != STATUS_BUSY) {
+		intake->rivalries = 0;
+		return pause;
+	}
+	for (unsigned i = 0; i < intake->rivalries && pause < longest; i++)
+		pause *= 2;
+	intake->rivalries++;
+	return pause;
 }
 
 /* What was not acknowledged will be delivered again. */
@@ -221,7 +242,7 @@ static void link_down(struct intake *intake, usec_t now,
 		      const struct error *why)
 {
 	intake->connected = intake->linked = intake->stalled = false;
-	intake->connect_at = now + retry_interval(intake);
+	intake->connect_at = now + pause_before_connect(intake, why);
 	forget_batch(intake);
 	set_state(intake, LANE_AWAY, intake->closing ? NULL : why);
 }
@@ -231,7 +252,7 @@ static void handle(struct intake *intake, usec_t now,
 {
 	switch (event->kind) {
 	case BROKER_UP:
-		link_up(intake);
+		link_up(intake, &event->error);
 		break;
 	case BROKER_DOWN:
 		link_down(intake, now, &event->error);
@@ -262,9 +283,33 @@ static void listen_to_broker(struct intake *intake, usec_t now)
 		handle(intake, now, &event);
 }
 
+/* Of the intakes that would disturb each other only one connects. */
+static bool holds_lock(struct intake *intake, usec_t now)
+{
+	const char *lane = intake->broker->lock;
+	struct error err;
+	int status;
+
+	if (lane == NULL)
+		return true;
+	status = intake->store->driver->lock(
+		intake->store, intake->config->config_key, lane, &err);
+	if (status == 0)
+		return true;
+	if (status == STATUS_BUSY) {
+		intake->connect_at = now + look_every;
+		set_state(intake, LANE_STANDBY, &err);
+	} else {
+		intake->connect_at = now + retry_interval(intake);
+		set_state(intake, LANE_STALLED, &err);
+	}
+	return false;
+}
+
 static void connect_if_due(struct intake *intake, usec_t now)
 {
-	if (intake->linked || intake->draining || now < intake->connect_at)
+	if (intake->linked || intake->draining || now < intake->connect_at ||
+	    !holds_lock(intake, now))
 		return;
 	intake->linked = true;
 	set_state(intake, LANE_CONNECTING, NULL);

@@ -160,6 +160,12 @@ static int judge_body(struct inbox_row *row, const struct delivery *delivery,
 	bool is_envelope = true;
 	int status = 0;
 
+	if (delivery->full_size > 0)
+		return error_set(err, STATUS_INVALID,
+				 "body: found %zu bytes, at most %zu are "
+				 "allowed (max_message_bytes)",
+				 delivery->full_size,
+				 limits->max_message_bytes);
 	if (delivery->any_body)
 		status = find_schema(delivery, &is_envelope, arena, err);
 	if (status < 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What every broker driver must do; the argument names the one to hold to it.
- * RabbitMQ is host:port in POSTBUS_TEST_RABBITMQ, user guest.
+ * RabbitMQ is host:port in POSTBUS_TEST_RABBITMQ, user guest; an MQTT broker is
+ * host:port in POSTBUS_TEST_MOSQUITTO.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,7 +27,40 @@ struct rig {
 	char exchange[UUID_TEXT_SIZE + 8];
 	char queue[UUID_TEXT_SIZE + 8];
 	char dead[UUID_TEXT_SIZE + 8];
+	char client[UUID_TEXT_SIZE];
+	char rival[UUID_TEXT_SIZE];
+	char filters[3 * UUID_TEXT_SIZE];
 };
+
+static bool is_mqtt(void)
+{
+	return strcmp(broker_type, "mqtt") == 0;
+}
+
+/* An MQTT broker keeps messages only for intakes that have been there. */
+static void introduce_intake(struct rig *rig)
+{
+	struct lane intake;
+
+	lane_open(&intake, &rig->config, BROKER_CONSUMER);
+	lane_destroy(&intake);
+}
+
+static void set_up_mqtt(struct rig *rig)
+{
+	struct runtime_config *config = &rig->config;
+
+	uuid_generate(rig->client);
+	uuid_generate(rig->rival);
+	snprintf(rig->filters, sizeof(rig->filters),
+		 "[\"%s/event/#\",\"%s/+/response/one/two\"]", rig->client,
+		 rig->client);
+	config->mqtt.client_id = rig->client;
+	config->mqtt.topic_prefix = rig->client;
+	config->mqtt.subscribe_topics = rig->filters;
+	if (is_mqtt())
+		introduce_intake(rig);
+}
 
 static int set_up(void **state)
 {
@@ -50,6 +84,7 @@ static int set_up(void **state)
 	config->rabbitmq.queue_type = "classic";
 	config->rabbitmq.dead_letter_exchange = rig->dead;
 	config->rabbitmq.binding_keys = "[\"event.#\",\"*.response.one.two\"]";
+	set_up_mqtt(rig);
 	*state = rig;
 	return 0;
 }
@@ -83,6 +118,11 @@ static void expect_message(struct lane *intake, const char *message_id)
 	if (!span_is(event->delivery.message_id, message_id))
 		fail_msg("message %.*s instead of %s",
 			 SPAN_ARG(event->delivery.message_id), message_id);
+}
+
+static void assert_topic(const struct delivery *got, struct span topic)
+{
+	assert_true(span_equal(is_mqtt() ? got->bus_topic : got->topic, topic));
 }
 
 static void acknowledge(struct lane *intake)
@@ -189,7 +229,7 @@ static void what_no_broker_carries_is_refused_at_once(void **state)
 	struct error err;
 	uint64_t tag;
 
-	memset(topic, 't', sizeof(topic));
+	memset(topic, '#', sizeof(topic));
 	lane_open(&relay, &rig->config, BROKER_PUBLISHER);
 	assert_int_equal(relay.broker->driver->publish(relay.broker, &message,
 						       &tag, &err),
@@ -245,7 +285,7 @@ static void what_was_published_arrives(void **state)
 			 0);
 	lane_settle(&relay, tag);
 	lane_expect(&intake, BROKER_DELIVERED);
-	assert_true(span_equal(got->topic, envelope.topic));
+	assert_topic(got, envelope.topic);
 	assert_true(span_equal(got->body, message.body));
 	assert_true(span_is(got->message_id, "m1"));
 	assert_true(span_is(got->correlation_id, "r1"));
@@ -305,7 +345,7 @@ static void strings_of_255_bytes_arrive_whole(void **state)
 			 0);
 	lane_settle(&relay, tag);
 	lane_expect(&intake, BROKER_DELIVERED);
-	assert_true(span_equal(got->topic, longest));
+	assert_topic(got, longest);
 	assert_true(span_equal(got->message_id, longest));
 	assert_true(span_equal(got->correlation_id, longest));
 	assert_true(span_equal(got->reply_to, longest));
@@ -407,6 +447,7 @@ static void no_more_than_the_prefetch_is_unacknowledged(void **state)
 	struct lane relay, intake;
 
 	rig->config.rabbitmq.prefetch_count = 2;
+	rig->config.mqtt.receive_maximum = 2;
 	open_both(rig, &relay, &intake);
 	lane_publish(&relay, "m1", NULL, SPAN_LIT("{}"));
 	lane_publish(&relay, "m2", NULL, SPAN_LIT("{}"));
@@ -438,11 +479,15 @@ static void who_leaves_messages_lying_is_to_come_again_at_once(void **state)
 static void consumers_compete_for_the_messages_of_a_queue(void **state)
 {
 	struct rig *rig = *state;
+	struct runtime_config rival;
 	struct lane relay, first, second;
 
 	rig->config.rabbitmq.prefetch_count = 1;
+	rig->config.mqtt.share_group = "group";
+	rival = rig->config;
+	rival.mqtt.client_id = rig->rival;
 	open_both(rig, &relay, &first);
-	lane_open(&second, &rig->config, BROKER_CONSUMER);
+	lane_open(&second, &rival, BROKER_CONSUMER);
 	lane_publish(&relay, "m1", NULL, SPAN_LIT("{}"));
 	lane_publish(&relay, "m2", NULL, SPAN_LIT("{}"));
 	lane_settle(&relay, 2);
@@ -570,17 +615,20 @@ static const struct CMUnitTest cases[] = {
 
 int main(int argc, char **argv)
 {
-	const char *server = getenv("POSTBUS_TEST_RABBITMQ");
+	const char *variable = "";
 	int failed;
 
 	broker_type = argc > 1 ? argv[1] : "memory";
 	broker_host = "contract";
-	if (strcmp(broker_type, "rabbitmq") == 0) {
-		broker_host = server;
-		if (server == NULL) {
-			puts("1..0 # SKIP no server in POSTBUS_TEST_RABBITMQ");
-			return 0;
-		}
+	if (strcmp(broker_type, "rabbitmq") == 0)
+		variable = "POSTBUS_TEST_RABBITMQ";
+	if (is_mqtt())
+		variable = "POSTBUS_TEST_MOSQUITTO";
+	if (*variable != '\0')
+		broker_host = getenv(variable);
+	if (broker_host == NULL) {
+		printf("1..0 # SKIP no server in %s\n", variable);
+		return 0;
 	}
 	failed = cmocka_run_group_tests_name(broker_type, cases, NULL, NULL);
 	if (failed == 0)

@@ -106,6 +106,16 @@ void lane_expect_nothing(struct lane *lane)
 	}
 }
 
+/* One tag, or all up to it that had no answer yet. */
+static void note_confirm(struct lane *lane, const struct broker_event *event)
+{
+	assert_in_range(event->tag, 1, LANE_TAGS - 1);
+	assert_false(lane->confirmed[event->tag]);
+	lane->confirmed[event->tag] = true;
+	if (event->multiple)
+		memset(lane->confirmed, true, event->tag);
+}
+
 uint64_t lane_publish(struct lane *lane, const char *message_id,
 		      const char *topic, struct span body)
 {
@@ -123,21 +133,14 @@ uint64_t lane_publish(struct lane *lane, const char *message_id,
 	};
 	struct error err;
 	uint64_t tag;
+	int status;
 
-	if (lane->broker->driver->publish(lane->broker, &message, &tag, &err) <
-	    0)
+	while ((status = lane->broker->driver->publish(
+			lane->broker, &message, &tag, &err)) == STATUS_BUSY)
+		note_confirm(lane, lane_expect(lane, BROKER_CONFIRMED));
+	if (status < 0)
 		fail_msg("%s", err.text);
 	return tag;
-}
-
-/* One tag, or all up to it that had no answer yet. */
-static void note_confirm(struct lane *lane, const struct broker_event *event)
-{
-	assert_in_range(event->tag, 1, LANE_TAGS - 1);
-	assert_false(lane->confirmed[event->tag]);
-	lane->confirmed[event->tag] = true;
-	if (event->multiple)
-		memset(lane->confirmed, true, event->tag);
 }
 
 void lane_settle(struct lane *lane, uint64_t tag)
