@@ -78,7 +78,9 @@ static int read_text(sqlite3_stmt *statement, int at, struct span *member,
 		return mark_broken(row, sqlite3_column_name(statement, at),
 				   "a BLOB; write it as text", arena);
 	text = sqlite_text(statement, at);
-	if (text.len == 0)
+	/* Empty is as good as absent, but an empty payload is no JSON. */
+	if (!span_present(text) ||
+	    (text.len == 0 && member != &row->envelope.payload))
 		return 0;
 	*member = arena_copy(arena, text);
 	return span_present(*member) ? 0 : STATUS_NO_MEMORY;
