@@ -59,6 +59,8 @@ static void close_store(struct store *base)
 
 	if (store == NULL)
 		return;
+	/* The server notices an end of session a moment later. */
+	postgres_unlock(base);
 	postgres_deafen(&store->ears);
 	postgres_disconnect(store);
 	postgres_target_finish(&store->target);

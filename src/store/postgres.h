@@ -32,6 +32,13 @@ struct postgres_target {
 	bool notify; /* whether writers shall wake relays */
 };
 
+/* Where claims begin to look at an index, while a look at all of it takes too
+ * long. */
+struct postgres_look {
+	usec_t full_at; /* monotonic: when to look at all of it again */
+	int64_t floor;
+};
+
 /* The connection that listens. */
 struct postgres_ears {
 	PGconn *conn;	 /* NULL: none for now */
@@ -58,6 +65,9 @@ struct postgres_store {
 		int64_t seq; /* a row that could not be read in time */
 		int times;
 	} suspect;
+	struct postgres_look fresh_look; /* by seq */
+	struct postgres_look due_look;	 /* microseconds since 1970 */
+	int64_t seen;			 /* the highest seq so far */
 	struct postgres_ears ears;
 };
 

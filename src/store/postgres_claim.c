@@ -6,6 +6,11 @@
  * later rows of its key, unless it comes in the same claim. One statement
  * finds the candidates off partial indexes, another reads what was picked.
  *
+ * What rows leave behind in the indexes while an old snapshot is open has to
+ * be stepped over by whoever looks at everything. Such looks may take a
+ * twentieth of the time; between them claims begin where the last one found
+ * something.
+ *
  * Rows compared as (a, b, c) > (x, y, z) and sorted by all of a, b, c leave
  * the planner but one way, the index over them, whatever it believes about
  * the table.
@@ -37,18 +42,20 @@
 	"LIMIT 1) AS h ON h.ordering_key = o.ordering_key "
 
 /*
- * $1 config key, $2 after_seq, $3 limit, $4 busy. Due rows bring the first
- * waiting row of their key along, so that a key whose rows fall due in another
- * order than their own still moves on. Fresh rows whose key is held back are
- * no candidates; the last word has pick(). Beside them, under the seq 0, comes
- * the time until the next row is due.
+ * $1 config key, $2 after_seq, $3 limit, $4 busy, $5 due_floor. Due rows bring
+ * the first waiting row of their key along, so that a key whose rows fall due
+ * in another order than their own still moves on. Fresh rows whose key is held
+ * back are no candidates; the last word has pick(). Beside them, under the seq
+ * 0, come the time that the first due row waited for and how long the next one
+ * has yet to wait.
  */
 static const char candidates_sql[] =
 	"WITH due AS MATERIALIZED (SELECT o.seq, o.ordering_key, "
-	"pg_column_size(o.payload) AS size, h.seq AS head "
+	"pg_column_size(o.payload) AS size, o.next_retry_at, h.seq AS head "
 	"FROM @.event_bus_outbound_event o " FIRST_WAITING
 	"WHERE o.config_key = $1 AND o.status = 'pending' "
-	"AND o.next_retry_at <= now() "
+	"AND o.next_retry_at <= now() AND o.next_retry_at >= "
+	"timestamptz 'epoch' + $5 * interval '1 microsecond' "
 	"AND o.seq NOT IN (SELECT unnest($4)) "
 	"AND (h.seq IS NULL OR h.next_retry_at <= now() "
 	"AND h.seq NOT IN (SELECT unnest($4))) "
@@ -66,19 +73,29 @@ static const char candidates_sql[] =
 	"SELECT seq, ordering_key, size FROM due "
 	"UNION SELECT head, ordering_key, 0 FROM due WHERE head IS NOT NULL "
 	"UNION ALL SELECT seq, ordering_key, size FROM fresh) AS "
-	"o " LAST_WAITING "UNION ALL (SELECT 0, 0, "
-	"ceil(extract(epoch FROM o.next_retry_at - now()) * 1000000)::bigint "
+	"o " LAST_WAITING "UNION ALL SELECT 0, "
+	"floor(extract(epoch FROM coalesce((SELECT min(due.next_retry_at) "
+	"FROM due), now())) * 1000000)::bigint, "
+	"(SELECT ceil(extract(epoch FROM o.next_retry_at - now()) * 1000000) "
 	"FROM @.event_bus_outbound_event o WHERE o.config_key = $1 "
 	"AND o.status = 'pending' AND o.next_retry_at > now() "
-	"ORDER BY o.next_retry_at LIMIT 1) "
+	"ORDER BY o.next_retry_at LIMIT 1)::bigint "
 	"ORDER BY 1, 3 DESC";
+
+/* After a look at everything that took long there is none for as many times as
+ * long. */
+static const usec_t long_look = 100 * USEC_PER_MSEC;
+enum { PAUSE = 20 };
 
 struct selection {
 	const struct outbox_claim *claim;
+	int64_t after_seq;
+	int64_t due_from;
 	struct postgres_pick *picks; /* by seq; first candidates, then those
 					that may come */
 	size_t found;
 	size_t picked;
+	int64_t first_due; /* microseconds since 1970; now if none is due */
 	usec_t next_due_in;
 };
 
@@ -96,15 +113,18 @@ static int add_candidate(void *context, const PGresult *row, struct error *err)
 	int64_t seq = postgres_integer(row, 0);
 
 	(void)err;
-	if (seq == 0)
-		selection->next_due_in = postgres_integer(row, 2);
-	else if (selection->found == 0 ||
-		 selection->picks[selection->found - 1].seq != seq)
+	if (seq == 0) {
+		selection->first_due = postgres_integer(row, 1);
+		if (!PQgetisnull(row, 0, 2))
+			selection->next_due_in = postgres_integer(row, 2);
+	} else if (selection->found == 0 ||
+		   selection->picks[selection->found - 1].seq != seq) {
 		selection->picks[selection->found++] = (struct postgres_pick){
 			.seq = seq,
 			.holder = postgres_integer(row, 1),
 			.size = (size_t)postgres_integer(row, 2),
 		};
+	}
 	return 0;
 }
 
@@ -121,12 +141,63 @@ static int find_candidates(struct postgres_store *store,
 		postgres_array_add_integer(&busy, claim->busy[i]);
 	postgres_query_init(&query, candidates_sql);
 	postgres_add_string(&query, claim->config_key);
-	postgres_add_integer(&query, claim->after_seq);
+	postgres_add_integer(&query, selection->after_seq);
 	postgres_add_integer(&query, (int64_t)claim->limit + 1);
 	postgres_add_array(&query, &busy);
+	postgres_add_integer(&query, selection->due_from);
 	status = postgres_run(store, &query, add_candidate, selection, err);
 	postgres_array_finish(&busy);
 	return status;
+}
+
+/* Where the first row that anybody may still want is. */
+static int64_t fresh_floor(const struct postgres_store *store,
+			   const struct selection *selection)
+{
+	const struct outbox_claim *claim = selection->claim;
+	int64_t floor = store->seen;
+
+	if (selection->found > 0 && selection->picks[0].seq <= floor)
+		floor = selection->picks[0].seq - 1;
+	if (claim->busy_count > 0 && claim->busy[0] <= floor)
+		floor = claim->busy[0] - 1;
+	return floor;
+}
+
+static void note_look(struct postgres_look *look, usec_t began, int64_t floor)
+{
+	usec_t now = clock_monotonic();
+
+	look->full_at =
+		now - began < long_look ? 0 : now + PAUSE * (now - began);
+	look->floor = floor;
+}
+
+static int look(struct postgres_store *store, struct selection *selection,
+		struct error *err)
+{
+	usec_t began = clock_monotonic();
+	bool all_fresh = selection->claim->after_seq == 0 &&
+			 began >= store->fresh_look.full_at;
+	bool all_due = began >= store->due_look.full_at;
+	int status;
+
+	selection->after_seq = selection->claim->after_seq;
+	if (selection->after_seq == 0 && !all_fresh)
+		selection->after_seq = store->fresh_look.floor;
+	selection->due_from = all_due ? 0 : store->due_look.floor;
+	status = find_candidates(store, selection, err);
+	if (status < 0)
+		return status;
+	if (selection->found > 0 &&
+	    selection->picks[selection->found - 1].seq > store->seen)
+		store->seen = selection->picks[selection->found - 1].seq;
+	if (all_fresh)
+		note_look(&store->fresh_look, began,
+			  fresh_floor(store, selection));
+	if (all_due)
+		note_look(&store->due_look, began, selection->first_due);
+	return 0;
 }
 
 static bool is_picked(const struct selection *selection, int64_t seq)
@@ -144,7 +215,7 @@ static bool is_held(const struct selection *selection,
 {
 	if (candidate->holder == 0)
 		return false;
-	return candidate->holder <= selection->claim->after_seq ||
+	return candidate->holder <= selection->after_seq ||
 	       !is_picked(selection, candidate->holder);
 }
 
@@ -186,7 +257,7 @@ static int claim_rows(struct postgres_store *store, void *context,
 	if (selection.picks == NULL)
 		return error_set(err, STATUS_NO_MEMORY,
 				 "no memory for a claim");
-	status = find_candidates(store, &selection, err);
+	status = look(store, &selection, err);
 	if (status < 0)
 		return status;
 	pick(&selection);

@@ -64,6 +64,8 @@ static int try_lock(struct postgres_store *store, struct locking *locking,
 	status = run_integer(store, &query, &locked, err);
 	if (status == 0)
 		store->holds = locked != 0;
+	if (store->holds)
+		store->fresh_look = store->due_look = (struct postgres_look){0};
 	return status;
 }
 

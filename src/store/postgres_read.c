@@ -50,8 +50,7 @@ struct reading {
 /* ---- one row ---- */
 
 static int read_text(const PGresult *result, int column, struct outbox_row *row,
-		     struct span *member, struct arena *arena,
-		     struct error *err)
+		     struct span *member, struct arena *arena)
 {
 	struct span text = postgres_text(result, column);
 
@@ -59,12 +58,9 @@ static int read_text(const PGresult *result, int column, struct outbox_row *row,
 		return 0;
 	if (text.len > PAYLOAD_MAX)
 		return row_break(row, PQfname(result, column), "over 64 MiB",
-				 arena, err);
+				 arena);
 	*member = arena_copy(arena, text);
-	if (!span_present(*member))
-		return error_set(err, STATUS_NO_MEMORY,
-				 "no memory for an outbox row");
-	return 0;
+	return span_present(*member) ? 0 : STATUS_NO_MEMORY;
 }
 
 static int read_row(void *context, const PGresult *result, struct error *err)
@@ -87,12 +83,13 @@ static int read_row(void *context, const PGresult *result, struct error *err)
 	row->expired = postgres_boolean(result, READ_EXPIRED);
 	if (row->envelope.chain_depth < 0)
 		status = row_break(row, "chain_depth", "less than 0",
-				   &batch->arena, err);
+				   &batch->arena);
 	for (int i = 0; status == 0 && (member = row_text(row, i)) != NULL; i++)
 		status = read_text(result, READ_TEXTS + i, row, member,
-				   &batch->arena, err);
+				   &batch->arena);
 	if (status < 0)
-		return status;
+		return error_set(err, STATUS_NO_MEMORY,
+				 "no memory for an outbox row");
 	batch->count++;
 	reading->bytes += row_bytes(row);
 	return 0;

@@ -27,16 +27,13 @@ struct span *row_text(struct outbox_row *row, int i)
 }
 
 int row_break(struct outbox_row *row, const char *column, const char *what,
-	      struct arena *arena, struct error *err)
+	      struct arena *arena)
 {
-	char text[512];
+	char text[128];
 
 	snprintf(text, sizeof(text), "%s is %s", column, what);
 	row->broken = arena_copy(arena, span_of(text));
-	if (!span_present(row->broken))
-		return error_set(err, STATUS_NO_MEMORY,
-				 "no memory for an outbox row");
-	return 0;
+	return span_present(row->broken) ? 0 : STATUS_NO_MEMORY;
 }
 
 size_t row_bytes(const struct outbox_row *row)

@@ -12,9 +12,9 @@
  */
 struct span *row_text(struct outbox_row *row, int i);
 
-/* Sets `broken`: "COLUMN is WHAT". */
+/* Sets `broken`: "COLUMN is WHAT". Not even that: STATUS_NO_MEMORY. */
 int row_break(struct outbox_row *row, const char *column, const char *what,
-	      struct arena *arena, struct error *err);
+	      struct arena *arena);
 
 /* What counts towards a claim's max_bytes. */
 size_t row_bytes(const struct outbox_row *row);

@@ -9,6 +9,7 @@
  */
 #include <stdlib.h>
 
+#include "store/row.h"
 #include "store/sqlite_row.h"
 
 /* The last waiting row before `o` in its key: what holds `o` back. */
@@ -259,7 +260,7 @@ static int read_rows(struct selection *selection, struct outbox_batch *batch,
 
 		if (status < 0)
 			return status;
-		bytes += sqlite_row_bytes(&batch->rows[count++]);
+		bytes += row_bytes(&batch->rows[count++]);
 		if (bytes >= selection->claim->max_bytes)
 			break;
 	}

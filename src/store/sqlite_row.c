@@ -2,6 +2,8 @@
 /* Reading one outbox row of a SQLite database. */
 #include "store/sqlite_row.h"
 
+#include "store/row.h"
+
 #include <stdio.h>
 
 /* A value over this is not read: it could never be sent. */
@@ -36,47 +38,14 @@ int sqlite_check_lock(struct sqlite_store *store, struct error *err)
 			 store->name);
 }
 
-/* The row's members that are text, in the order of the statement. */
-static struct span *text_member(struct outbox_row *row, int i)
-{
-	struct envelope *envelope = &row->envelope;
-	struct span *const members[] = {
-		&envelope->topic,
-		&envelope->message_type,
-		&envelope->message_id,
-		&envelope->event_type,
-		&envelope->request_id,
-		&envelope->parent_request_id,
-		&envelope->reply_to,
-		&envelope->status,
-		&envelope->source_service,
-		&envelope->payload,
-		&row->headers,
-		&row->ordering_key,
-	};
-
-	return i < (int)(sizeof(members) / sizeof(*members)) ? members[i]
-							     : NULL;
-}
-
-static int mark_broken(struct outbox_row *row, const char *column,
-		       const char *what, struct arena *arena)
-{
-	char text[128];
-
-	snprintf(text, sizeof(text), "%s is %s", column, what);
-	row->broken = arena_copy(arena, span_of(text));
-	return span_present(row->broken) ? 0 : STATUS_NO_MEMORY;
-}
-
 static int read_text(sqlite3_stmt *statement, int at, struct span *member,
 		     struct outbox_row *row, struct arena *arena)
 {
 	struct span text;
 
 	if (sqlite3_column_type(statement, at) == SQLITE_BLOB)
-		return mark_broken(row, sqlite3_column_name(statement, at),
-				   "a BLOB; write it as text", arena);
+		return row_break(row, sqlite3_column_name(statement, at),
+				 "a BLOB; write it as text", arena);
 	text = sqlite_text(statement, at);
 	/* Empty is as good as absent, but an empty payload is no JSON. */
 	if (!span_present(text) ||
@@ -101,10 +70,9 @@ static int read_columns(sqlite3_stmt *statement, struct outbox_row *row,
 		sqlite3_column_int64(statement, ROW_CHAIN_DEPTH);
 	if (sqlite3_column_type(statement, ROW_CHAIN_DEPTH) != SQLITE_INTEGER ||
 	    row->envelope.chain_depth < 0)
-		status = mark_broken(row, "chain_depth",
-				     "not an integer of 0 or more", arena);
-	for (int i = 0; status == 0 && (member = text_member(row, i)) != NULL;
-	     i++)
+		status = row_break(row, "chain_depth",
+				   "not an integer of 0 or more", arena);
+	for (int i = 0; status == 0 && (member = row_text(row, i)) != NULL; i++)
 		status =
 			read_text(statement, ROW_TEXTS + i, member, row, arena);
 	return status;
@@ -129,7 +97,7 @@ int sqlite_read_row(struct sqlite_store *store, int64_t seq, const char *now,
 	if (rc == SQLITE_ROW)
 		status = read_columns(statement, row, arena);
 	else if (rc == SQLITE_TOOBIG)
-		status = mark_broken(row, "the row", "over 128 MiB", arena);
+		status = row_break(row, "the row", "over 128 MiB", arena);
 	else
 		status = sqlite_failure(store, rc, err);
 	sqlite3_reset(statement);
@@ -137,9 +105,4 @@ int sqlite_read_row(struct sqlite_store *store, int64_t seq, const char *now,
 	if (status == STATUS_NO_MEMORY)
 		error_set(err, status, "no memory for an outbox row");
 	return status;
-}
-
-size_t sqlite_row_bytes(const struct outbox_row *row)
-{
-	return row->envelope.payload.len + row->headers.len;
 }

@@ -13,9 +13,6 @@ int sqlite_read_row(struct sqlite_store *store, int64_t seq, const char *now,
 		    struct arena *arena, struct outbox_row *row,
 		    struct error *err);
 
-/* What counts towards a claim's max_bytes. */
-size_t sqlite_row_bytes(const struct outbox_row *row);
-
 /* STATUS_BUSY unless the lock is ours. */
 int sqlite_check_lock(struct sqlite_store *store, struct error *err);
 
