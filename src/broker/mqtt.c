@@ -172,6 +172,7 @@ static void mqtt_step(struct broker *broker, usec_t now)
 {
 	struct mqtt *mqtt = mqtt_of(broker);
 
+	mqtt->now = now;
 	if (mqtt->again)
 		mqtt_reach(mqtt, now);
 	else if (mqtt->state == MQTT_REACHING)

@@ -44,6 +44,10 @@ struct mqtt {
 	bool down_untold; /* next has to tell `down` */
 	struct error down;
 
+	usec_t now; /* as of the last step */
+	usec_t up_at;
+	unsigned thrown_out;  /* connections in a row that the broker ended soon
+			       */
 	bool was_up;	      /* on an earlier connection */
 	bool session_lost;    /* what the broker held since then is gone */
 	bool more;	      /* next had an event when it was last asked */

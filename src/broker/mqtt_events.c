@@ -5,6 +5,9 @@
 #include "base/utf8.h"
 #include "broker/mqtt.h"
 
+/* A connection that is closed before that, without a word, was ended for us. */
+static const usec_t soon = 10 * USEC_PER_SEC;
+
 static bool tell_down(struct mqtt *mqtt, struct broker_event *event)
 {
 	if (!mqtt->down_untold)
@@ -37,6 +40,7 @@ static bool tell_up(struct mqtt *mqtt, struct broker_event *event)
 			  "the broker has lost the session and with it what it "
 			  "held for this intake; subscribed again");
 	mqtt->was_up = true;
+	mqtt->up_at = mqtt->now;
 	return true;
 }
 
@@ -120,11 +124,24 @@ static bool on_subscribed(struct mqtt *mqtt, const struct session_event *from,
 	return mqtt->state == MQTT_SUBSCRIBING && tell_up(mqtt, event);
 }
 
+/* Not every broker says so when it gives our place to another client. */
+static void suspect_rival(struct mqtt *mqtt, struct error *cause)
+{
+	if (mqtt->now - mqtt->up_at > soon)
+		mqtt->thrown_out = 0;
+	else if (++mqtt->thrown_out > 1)
+		error_set(cause, STATUS_BUSY,
+			  "the broker closed %u connections soon after they "
+			  "were made: perhaps another client has the same "
+			  "client id, %.*s",
+			  mqtt->thrown_out, SPAN_ARG(mqtt->client_id));
+}
+
 /* A broker that does not know version 5 is asked again with 3.1.1. */
 static bool on_closed(struct mqtt *mqtt, const struct session_event *from,
 		      struct broker_event *event)
 {
-	const struct error as_asked = {.status = STATUS_OK};
+	struct error cause = from->error;
 
 	if (from->version_refused && mqtt->version == MQTT_VERSION_5) {
 		mqtt_drop(mqtt);
@@ -132,9 +149,11 @@ static bool on_closed(struct mqtt *mqtt, const struct session_event *from,
 		mqtt->again = true;
 		return false;
 	}
-	return give_up(mqtt,
-		       mqtt->state == MQTT_CLOSING ? &as_asked : &from->error,
-		       event);
+	if (mqtt->state == MQTT_CLOSING)
+		cause = (struct error){.status = STATUS_OK};
+	else if (mqtt->state == MQTT_UP && from->reason == 0)
+		suspect_rival(mqtt, &cause);
+	return give_up(mqtt, &cause, event);
 }
 
 /* ---- messages ---- */
