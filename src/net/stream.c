@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "net/tls.h"
@@ -32,9 +33,11 @@ enum stream_state {
 struct stream {
 	enum stream_state state;
 	struct stream_target target;
-	struct addrinfo *addresses;
-	struct addrinfo *address; /* the one being tried */
-	usec_t try_until;	  /* then the next address has its turn */
+	struct addrinfo *addresses; /* of a name; NULL for a path */
+	struct addrinfo *address;   /* the one being tried */
+	struct addrinfo local;	    /* of a path */
+	struct sockaddr_un path;
+	usec_t try_until; /* then the next address has its turn */
 	int fd;
 	struct tls *tls; /* NULL without */
 	struct error error;
@@ -59,6 +62,27 @@ static int fail_so(struct stream *stream, struct error *err)
 	return stream->error.status;
 }
 
+/* A path is its own address. */
+static int take_path(struct stream *stream, struct error *err)
+{
+	struct sockaddr_un *path = &stream->path;
+	size_t len = strlen(stream->target.host);
+
+	if (len >= sizeof(path->sun_path))
+		return fail(stream, STATUS_INVALID,
+			    "the path is too long for a socket", err);
+	path->sun_family = AF_UNIX;
+	memcpy(path->sun_path, stream->target.host, len + 1);
+	stream->local = (struct addrinfo){
+		.ai_family = AF_UNIX,
+		.ai_socktype = SOCK_STREAM,
+		.ai_addr = (struct sockaddr *)path,
+		.ai_addrlen = sizeof(*path),
+	};
+	stream->address = &stream->local;
+	return 0;
+}
+
 static int resolve(struct stream *stream, struct error *err)
 {
 	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
@@ -70,8 +94,10 @@ static int resolve(struct stream *stream, struct error *err)
 	snprintf(port, sizeof(port), "%u", stream->target.port);
 	code = getaddrinfo(stream->target.host, port, &hints,
 			   &stream->addresses);
-	if (code == 0)
+	if (code == 0) {
+		stream->address = stream->addresses;
 		return 0;
+	}
 	snprintf(cause, sizeof(cause), "the host name does not resolve: %s",
 		 code == EAI_SYSTEM ? strerror(errno) : gai_strerror(code));
 	return fail(stream, STATUS_AWAY, cause, err);
@@ -157,11 +183,10 @@ int stream_open(struct stream **out, const struct stream_target *target,
 		return error_set(err, STATUS_NO_MEMORY, "out of memory");
 	stream->target = *target;
 	stream->fd = -1;
-	status = resolve(stream, err);
-	if (status == 0) {
-		stream->address = stream->addresses;
+	status = *target->host == '/' ? take_path(stream, err)
+				      : resolve(stream, err);
+	if (status == 0)
 		status = begin_any(stream, now, err);
-	}
 	if (status < 0)
 		stream_close(stream);
 	else

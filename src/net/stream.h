@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One outgoing TCP connection, with or without TLS, that never blocks but in
- * resolving a host name.
+ * One outgoing TCP connection, with or without TLS, or one to a Unix socket,
+ * that never blocks but in resolving a host name.
  *
  * A stream is opened, stepped until it is ready, then read and written. Its
  * first failure ends it: every later call fails too, and it can only be closed.
@@ -21,10 +21,11 @@
 struct stream;
 
 struct stream_target {
-	const char *host; /* a name or an address, IPv6 without brackets */
-	uint16_t port;
-	usec_t deadline; /* monotonic: ready by then, or STATUS_AWAY */
-	bool tls;	 /* at least 1.2; certificate and name are verified */
+	const char *host; /* a name or an address, IPv6 without brackets, or
+			   * the absolute path of a Unix socket */
+	uint16_t port;	  /* none for a path */
+	usec_t deadline;  /* monotonic: ready by then, or STATUS_AWAY */
+	bool tls;	  /* at least 1.2; certificate and name are verified */
 	const char *ca_file;   /* NULL: the system's authorities */
 	const char *cert_file; /* NULL: no client certificate */
 	const char *key_file;  /* NULL: the key is in cert_file */
