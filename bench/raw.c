@@ -96,8 +96,7 @@ static void handle(struct bench *bench, const struct broker_event *event)
 	}
 }
 
-/* False if it stopped before it had heard everything. */
-static bool listen_to_broker(struct bench *bench)
+static void listen_to_broker(struct bench *bench)
 {
 	const struct broker_driver *driver = bench->broker->driver;
 	struct broker_event event;
@@ -108,10 +107,9 @@ static bool listen_to_broker(struct bench *bench)
 	       driver->next(bench->broker, &bench->arena, &event))
 		handle(bench, &event);
 	arena_reset(&bench->arena);
-	return bench->consumed < batch;
 }
 
-static void flush_and_wait(struct bench *bench, bool heard_all)
+static void flush_and_wait(struct bench *bench)
 {
 	usec_t now = clock_monotonic();
 	struct wait wait;
@@ -119,7 +117,7 @@ static void flush_and_wait(struct bench *bench, bool heard_all)
 
 	wait_init(&wait);
 	bench->broker->driver->flush(bench->broker, now, &wait);
-	wait_until(&wait, heard_all ? now + USEC_PER_SEC : now);
+	wait_until(&wait, now + USEC_PER_SEC);
 	milliseconds = wait.until <= now
 			       ? 0
 			       : (int)((wait.until - now) / USEC_PER_MSEC) + 1;
@@ -180,13 +178,12 @@ static void publish_all(struct bench *bench)
 	build_body(&envelope, &body);
 	message.body = buffer_span(&body);
 	while (bench->confirmed < bench->count) {
-		bool heard_all = listen_to_broker(bench);
-
+		listen_to_broker(bench);
 		if (bench->up && bench->published == 0)
 			bench->began = clock_monotonic();
 		if (bench->up && bench->published - bench->confirmed <= refill)
 			fill_window(bench, &message);
-		flush_and_wait(bench, heard_all);
+		flush_and_wait(bench);
 	}
 	buffer_finish(&body);
 }
@@ -196,8 +193,7 @@ static void publish_all(struct bench *bench)
 static void consume_all(struct bench *bench)
 {
 	while (bench->acknowledged < bench->count) {
-		bool heard_all = listen_to_broker(bench);
-
+		listen_to_broker(bench);
 		if (bench->consumed >=
 			    bench->acknowledged + ACKNOWLEDGE_EVERY ||
 		    bench->consumed >= bench->count) {
@@ -205,7 +201,7 @@ static void consume_all(struct bench *bench)
 							   bench->last_tag);
 			bench->acknowledged = bench->consumed;
 		}
-		flush_and_wait(bench, heard_all);
+		flush_and_wait(bench);
 	}
 }
 
