@@ -73,7 +73,7 @@ def postgresql_database(postgresql):
     postgresql.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def database(request):
     """An empty database, of each kind of store in turn."""
     return request.getfixturevalue(f"{request.param}_database")
