@@ -182,3 +182,58 @@ void peer_hear_nothing(struct peer *peer)
 {
 	assert_int_equal(buffer_length(connection_output(peer->connection)), 0);
 }
+
+uint64_t peer_publish(struct peer *peer, const char *message_id,
+		      const char *topic, struct span body)
+{
+	const struct outgoing message = {
+		.exchange = SPAN_LIT("x"),
+		.routing_key = span_of(topic),
+		.body = body,
+		.properties.message_id = span_of(message_id),
+	};
+	uint64_t tag;
+
+	assert_int_equal(
+		connection_publish(peer->connection, &message, &tag, NULL), 0);
+	return tag;
+}
+
+void peer_say_ack(struct peer *peer, uint64_t tag, bool multiple)
+{
+	amqp_basic_ack_t ack = {.delivery_tag = tag, .multiple = multiple};
+
+	peer_say(peer, 1, AMQP_BASIC_ACK_METHOD, &ack);
+}
+
+void peer_say_deliver(struct peer *peer, uint64_t tag)
+{
+	amqp_basic_deliver_t deliver = {
+		.consumer_tag = amqp_cstring_bytes("c"),
+		.delivery_tag = tag,
+		.redelivered = true,
+		.routing_key = amqp_cstring_bytes("a.b"),
+	};
+
+	peer_say(peer, 1, AMQP_BASIC_DELIVER_METHOD, &deliver);
+}
+
+void peer_open_consumer(struct peer *peer)
+{
+	amqp_basic_qos_ok_t qos_ok = {0};
+	amqp_basic_consume_ok_t consume_ok = {0};
+	const amqp_basic_qos_t *qos;
+
+	peer_open(peer, &peer_options, 0, 0);
+	assert_int_equal(connection_limit(peer->connection, 1000, NULL), 0);
+	assert_int_equal(connection_consume(peer->connection, SPAN_LIT("q"),
+					    SPAN_LIT("c"), NULL),
+			 0);
+	qos = peer_hear_method(peer, AMQP_BASIC_QOS_METHOD);
+	assert_int_equal(qos->prefetch_count, 1000);
+	peer_hear_method(peer, AMQP_BASIC_CONSUME_METHOD);
+	peer_say(peer, 1, AMQP_BASIC_QOS_OK_METHOD, &qos_ok);
+	peer_expect_nothing(peer);
+	peer_say(peer, 1, AMQP_BASIC_CONSUME_OK_METHOD, &consume_ok);
+	peer_expect(peer, CONNECTION_REPLIED);
+}

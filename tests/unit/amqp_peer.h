@@ -51,4 +51,15 @@ void peer_hear(struct peer *peer);
 const void *peer_hear_method(struct peer *peer, amqp_method_number_t id);
 void peer_hear_nothing(struct peer *peer);
 
+/* The client publishes to exchange "x". */
+uint64_t peer_publish(struct peer *peer, const char *message_id,
+		      const char *topic, struct span body);
+void peer_say_ack(struct peer *peer, uint64_t tag, bool multiple);
+
+/* The client consumes from queue "q" as "c". */
+void peer_open_consumer(struct peer *peer);
+/* basic.deliver of a redelivered message with topic "a.b"; its content is
+ * peer_say_content. */
+void peer_say_deliver(struct peer *peer, uint64_t tag);
+
 #endif
