@@ -14,6 +14,11 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PROGRAM = Path(os.environ.get("POSTBUS", ROOT / "build" / "postbus")).absolute()
 
 
+def _text(raw):
+    """SQLite does not mind what bytes a text has; a test may look at bad ones."""
+    return raw.decode(errors="surrogateescape")
+
+
 class SQLiteDatabase:
     """A file, seen through Python's own sqlite3."""
 
@@ -25,6 +30,7 @@ class SQLiteDatabase:
         """In autocommit: a transaction is whatever the test begins itself."""
         connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
         connection.row_factory = sqlite3.Row
+        connection.text_factory = _text
         return connection
 
     def execute(self, script):

@@ -5,6 +5,7 @@ import contextlib
 
 import pika
 
+from support.process import wait_until
 from support.servers import HOST
 
 
@@ -76,6 +77,15 @@ class Vhost:
                 channel.basic_publish(
                     exchange, routing_key, body, persistent, mandatory=True
                 )
+
+    def load(self, queue, messages, exchange="interservice"):
+        """Many at once: not each is confirmed, but all have come to the queue."""
+        messages = list(messages)
+        with self.channel() as channel:
+            for body, routing_key, properties in messages:
+                persistent = pika.BasicProperties(delivery_mode=2, **properties)
+                channel.basic_publish(exchange, routing_key, body, persistent)
+        wait_until(lambda: self.count(queue) == len(messages))
 
     def receive(self, queue, count, timeout=30):
         """Consumes that many: (method, properties, body) of each, in order."""

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: MIT
+"""The broker goes away, stands still or takes nothing, and comes back."""
+
+from support.process import wait_until
+from support.service import INBOX, OUTBOX, event, message
+
+RETRY = 0.5  # retry_interval_seconds
+RESUMED = 2 + RETRY  # seconds, the promise
+SLACK = 10  # of a broker that has just begun to listen, on a busy machine
+
+
+def probe_ids(vhost):
+    return {properties.message_id for _, properties, _ in vhost.take("probe")}
+
+
+def test_restart_and_crash_of_the_broker_cost_no_message_and_no_attempt(
+    rabbitmq, new_service, vhost
+):
+    """The restart comes first: a quorum queue of RabbitMQ 3.10 that is killed
+    within a second of its making never finds its leader again."""
+    vhost.declare_queue("probe", "event.orders.#")
+    service = new_service("orders", retry_interval_seconds=RETRY, window=64)
+    worker = service.start()
+    written, sent = [], []
+    for number, end in enumerate([rabbitmq.stop, rabbitmq.kill]):
+        written += [f"before-{number}-{i}" for i in range(2000)]
+        service.insert(*[event(message_id=name) for name in written[-2000:]])
+        sent += [f"in-{number}-{i}" for i in range(3)]
+        vhost.publish_all(message(message_id=name) for name in sent[-3:-1])
+        wait_until(lambda: service.count(OUTBOX, "published") > len(written) - 1900)
+
+        end()
+        service.wait_lanes(worker, "away", "away")
+        written += [f"during-{number}-{i}" for i in range(100)]
+        service.insert(*[event(message_id=name) for name in written[-100:]])
+        rabbitmq.start()
+        wait_until(
+            lambda: service.lanes(worker) == ("running", "running"),
+            RESUMED + SLACK,
+            service.situation,
+        )
+        vhost.publish_all([message(message_id=sent[-1])])
+        service.wait_count(OUTBOX, len(written), "status = 'published'")
+        service.wait_count(INBOX, len(sent))
+
+    assert {row["retry_count"] for row in service.outbox()} == {0}
+    assert {row["last_error"] for row in service.outbox()} == {None}
+    assert probe_ids(vhost) == set(written)
+    assert {row["message_id"] for row in service.inbox()} == set(sent)
+    assert service.beat(worker)["last_error"] is None
+    assert "stood still" not in worker.output()
+    worker.stop()
+
+
+def test_broker_that_comes_after_the_worker_is_found(rabbitmq, service, vhost):
+    vhost.declare_queue("probe", "event.orders.#")
+    rabbitmq.stop()
+    [seq] = service.insert(event())
+    worker = service.postbus.worker()
+    service.wait_error(worker, "relay", "intake", rabbitmq.address, "refused")
+    rabbitmq.start()
+    [row] = service.settled(seq)
+    assert (row["status"], row["retry_count"]) == ("published", 0)
+    service.wait_lanes(worker, "running", "running")
+
+
+def test_frozen_broker_is_noticed_and_work_goes_on_once_it_thaws(
+    rabbitmq, new_service, vhost
+):
+    vhost.declare_queue("probe", "event.orders.#")
+    service = new_service("orders", heartbeat_seconds=1, connect_timeout=2)
+    worker = service.start()
+    rabbitmq.freeze()
+    rows = service.insert(*[event(message_id=str(i)) for i in range(50)])
+    service.wait_error(worker, "relay away", "intake away")
+    assert service.count(OUTBOX, "status = 'pending'") == 50
+    rabbitmq.thaw()
+    assert {row["status"] for row in service.settled(*rows)} == {"published"}
+    assert {row["retry_count"] for row in service.outbox()} == {0}
+    assert probe_ids(vhost) == {str(i) for i in range(50)}
+    service.wait_lanes(worker, "running", "running")
+    vhost.publish_all([message()])
+    service.wait_count(INBOX, 1)
+
+
+def test_memory_alarm_pauses_the_relay_alone_and_says_so(rabbitmq, service, vhost):
+    vhost.declare_queue("probe", "event.orders.#")
+    service.start().stop()
+    vhost.publish_all(message() for _ in range(20))
+    with rabbitmq.alarm("memory"):
+        worker = service.start()
+        [seq] = service.insert(event())
+        service.wait_lanes(worker, "blocked", "running")
+        [seen] = service.postbus.json("status")["workers"]
+        assert seen["relay_state"] == "blocked"
+        assert "memory" in seen["last_error"]
+        service.wait_count(INBOX, 20)
+        assert service.outbox(f"seq = {seq}")[0]["status"] == "pending"
+    [row] = service.settled(seq)
+    assert (row["status"], row["retry_count"]) == ("published", 0)
+    service.wait_lanes(worker, "running", "running")
+    assert probe_ids(vhost) == {row["message_id"] or row["id"]}
+    worker.stop()
+
+
+def test_worker_ends_well_while_the_broker_takes_nothing(rabbitmq, service, vhost):
+    vhost.declare_queue("probe", "event.orders.#")
+    worker = service.start()
+    with rabbitmq.alarm("disk"):
+        [seq] = service.insert(event())
+        service.wait_lanes(worker, "blocked", "running")
+        worker.stop()
+        assert service.outbox(f"seq = {seq}")[0]["status"] == "pending"
+    service.start()
+    service.settled(seq)
+
+
+def test_queue_deleted_under_its_consumer_is_made_again(service, vhost):
+    worker = service.start()
+    with vhost.channel() as channel:
+        channel.queue_delete("orders")
+    worker.wait_for_line("intake", "away", "orders")
+    wait_until(lambda: worker.output().count("intake state=running") == 2)
+    vhost.publish_all([message()])
+    service.wait_count(INBOX, 1)
+
+
+def test_connection_closed_by_an_administrator_is_opened_again(rabbitmq, service, vhost):
+    vhost.declare_queue("probe", "event.orders.#")
+    worker = service.start()
+    vhost.close_connections()
+    worker.wait_for_line("relay", "away", "maintenance")
+    worker.wait_for_line("intake", "away", "maintenance")
+    wait_until(lambda: worker.output().count("state=running") == 4)
+    [seq] = service.insert(event())
+    vhost.publish_all([message()])
+    assert service.settled(seq)[0]["retry_count"] == 0
+    service.wait_count(INBOX, 1)
+
+
+def test_database_held_by_its_application_delays_and_loses_nothing(service, vhost):
+    vhost.declare_queue("probe", "event.orders.#")
+    worker = service.start()
+    connection = service.database.connect()
+    connection.execute("BEGIN IMMEDIATE")
+    vhost.publish_all(message() for _ in range(50))
+    worker.wait_for_output("stalled")
+    assert service.count(INBOX) == 0
+    connection.execute(
+        f"INSERT INTO {OUTBOX} (topic, event_type) VALUES ('event.a.b.c', 'b.c')"
+    )
+    connection.execute("COMMIT")
+    connection.close()
+    service.wait_count(INBOX, 50)
+    service.wait_count(OUTBOX, 1, "status = 'published'")
+    service.wait_lanes(worker, "running", "running")
+    wait_until(lambda: vhost.count("orders") == 0)
+    worker.stop()

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+"""SIGTERM in the middle of everything: drained, and nothing done twice."""
+
+import json
+import signal
+from collections import Counter
+
+import pytest
+
+from support.process import free_port, wait_until
+from support.service import INBOX, OUTBOX, event, message
+
+MANY = 3000
+DRAINED = 5  # seconds, the promise
+SLACK = 5  # of a machine that has other things to do
+
+
+def drain(worker):
+    code = worker.terminate(timeout=DRAINED + SLACK)
+    assert code == 0, worker.tail()
+    assert "Sanitizer" not in worker.output(), worker.output()
+
+
+def test_relay_told_to_end_has_marked_all_that_it_has_sent(service, vhost):
+    vhost.declare_queue("probe", "#")
+    service.insert(*[event(message_id=f"m-{i}") for i in range(MANY)])
+    worker = service.start()
+    wait_until(lambda: service.count(OUTBOX, "published") > MANY / 10)
+    drain(worker)
+
+    sent = Counter(p.message_id for _, p, _ in vhost.take("probe"))
+    marked = {row["message_id"] for row in service.outbox("published")}
+    assert len(marked) < MANY, "the worker was too quick to be interrupted"
+    assert set(sent) == marked
+    assert set(sent.values()) == {1}
+
+    worker = service.start()
+    service.wait_count(OUTBOX, MANY, "status = 'published'")
+    drain(worker)
+    sent += Counter(p.message_id for _, p, _ in vhost.take("probe"))
+    assert len(sent) == MANY
+    assert set(sent.values()) == {1}
+
+
+def test_intake_told_to_end_has_acknowledged_all_that_it_has_stored(service, vhost):
+    service.start().stop()
+    vhost.load("orders", [message(message_id=f"m-{i}") for i in range(MANY)])
+    worker = service.postbus.worker()
+    wait_until(lambda: service.count(INBOX) > MANY / 10)
+    drain(worker)
+
+    assert service.count(INBOX) < MANY, "the worker was too quick to be interrupted"
+    left = {json.loads(body)["message_id"] for _, _, body in vhost.take("orders")}
+    stored = {row["message_id"] for row in service.inbox()}
+    assert stored.isdisjoint(left)
+    assert len(stored) + len(left) == MANY
+    vhost.load("orders", [message(message_id=name) for name in left])
+
+    worker = service.start()
+    service.wait_count(INBOX, MANY)
+    drain(worker)
+    assert len({row["message_id"] for row in service.inbox()}) == MANY
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_idle_worker_ends_well_and_takes_its_leave(service, how):
+    worker = service.start()
+    code = worker.terminate(how, timeout=DRAINED + SLACK)
+    assert code == 0, worker.tail()
+    assert service.beat(worker) is None
+    [config] = service.database.rows("SELECT * FROM event_bus_runtime_config")
+    assert config["worker_status"] == "stopped"
+
+
+def test_worker_without_a_broker_ends_well(new_service):
+    service = new_service("orders", port=free_port())
+    service.insert(event())
+    worker = service.postbus.worker()
+    service.wait_lanes(worker, "away", "away")
+    drain(worker)
+
+
+def test_worker_in_front_of_a_frozen_broker_ends_well(rabbitmq, service, vhost):
+    vhost.declare_queue("probe", "#")
+    worker = service.start()
+    rabbitmq.freeze()
+    service.insert(*[event() for _ in range(10)])
+    drain(worker)
+    assert service.count(OUTBOX, "status = 'pending'") == 10
+    rabbitmq.thaw()
+
+
+def test_worker_that_waits_for_its_config_ends_well(service):
+    worker = service.postbus.worker("nobody")
+    worker.wait_for_output("nobody")
+    drain(worker)
