@@ -1,6 +1,9 @@
 -- SPDX-License-Identifier: MIT
 -- The tables of postbus on SQLite. Statements are separated by empty lines;
 -- whoever runs this file does so in one transaction.
+--
+-- Checks are written with OR: for IN and more than two words SQLite builds a
+-- table of them at every row.
 
 CREATE TABLE event_bus_schema_version (
 	version integer PRIMARY KEY,
@@ -29,7 +32,8 @@ CREATE TABLE event_bus_outbound_event (
 	headers text,
 	ordering_key text,
 	status text NOT NULL DEFAULT 'pending'
-		CHECK (status IN ('pending', 'published', 'invalid', 'error')),
+		CHECK (status = 'pending' OR status = 'published'
+			OR status = 'invalid' OR status = 'error'),
 	published integer NOT NULL DEFAULT 0,
 	published_at text,
 	next_retry_at text,
@@ -88,7 +92,7 @@ CREATE TABLE event_bus_inbound_event (
 	headers text,
 	ordering_key text,
 	status text NOT NULL DEFAULT 'pending'
-		CHECK (status IN ('pending', 'processed', 'error')),
+		CHECK (status = 'pending' OR status = 'processed' OR status = 'error'),
 	processed integer NOT NULL DEFAULT 0,
 	processed_at text,
 	retry_count integer NOT NULL DEFAULT 0,
