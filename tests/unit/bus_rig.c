@@ -78,14 +78,22 @@ void rig_open_relay(struct rig *rig, struct rig_lane *lane)
 			 0);
 }
 
-void rig_open_intake(struct rig *rig)
+static void open_intake(struct rig *rig, struct rig_lane *lane)
 {
-	struct rig_lane *lane = &rig->intake;
-
 	open_lane(rig, lane, BROKER_CONSUMER);
 	assert_int_equal(intake_create(&lane->intake, &rig->config, lane->store,
 				       lane->broker, NULL),
 			 0);
+}
+
+void rig_open_intake(struct rig *rig)
+{
+	open_intake(rig, &rig->intake);
+}
+
+void rig_open_rival_intake(struct rig *rig)
+{
+	open_intake(rig, &rig->rival);
 }
 
 void rig_close_lane(struct rig_lane *lane)

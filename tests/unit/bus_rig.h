@@ -26,7 +26,7 @@ struct rig {
 	usec_t now;
 	struct rig_lane relay;
 	struct rig_lane intake;
-	struct rig_lane rival; /* a second relay */
+	struct rig_lane rival; /* a second relay or intake */
 };
 
 int rig_set_up(void **state);
@@ -34,6 +34,7 @@ int rig_tear_down(void **state);
 
 void rig_open_relay(struct rig *rig, struct rig_lane *lane);
 void rig_open_intake(struct rig *rig);
+void rig_open_rival_intake(struct rig *rig);
 void rig_close_lane(struct rig_lane *lane);
 
 /* Steps every open lane for so long. */

@@ -196,6 +196,66 @@ static void draining_stores_what_has_come_and_leaves_the_rest(void **state)
 	assert_true(rig_depth(rig) >= 1);
 }
 
+static void run_alone(struct rig *rig)
+{
+	rig_open_intake(rig);
+	rig->intake.broker->lock = "intake";
+	rig_run_until(rig, rig_intake_report(rig), LANE_RUNNING);
+}
+
+static void run_beside_it(struct rig *rig)
+{
+	rig_open_rival_intake(rig);
+	rig->rival.broker->lock = "intake";
+	rig_run_until(rig, intake_report(rig->rival.intake), LANE_STANDBY);
+}
+
+static void an_intake_that_must_be_alone_stands_by_for_another(void **state)
+{
+	struct rig *rig = *state;
+
+	run_alone(rig);
+	run_beside_it(rig);
+	rig_run(rig, SECONDS(10));
+	assert_int_equal(rig_intake_report(rig)->state, LANE_RUNNING);
+	assert_int_equal(intake_report(rig->rival.intake)->state, LANE_STANDBY);
+	rig_close_lane(&rig->intake);
+	rig_run_until(rig, intake_report(rig->rival.intake), LANE_RUNNING);
+}
+
+static void intakes_that_may_compete_all_run(void **state)
+{
+	struct rig *rig = *state;
+
+	run_up(rig);
+	rig_open_rival_intake(rig);
+	rig_run_until(rig, intake_report(rig->rival.intake), LANE_RUNNING);
+	assert_int_equal(rig_intake_report(rig)->state, LANE_RUNNING);
+}
+
+static void an_intake_that_stands_by_drains_at_once(void **state)
+{
+	struct rig *rig = *state;
+
+	run_alone(rig);
+	run_beside_it(rig);
+	intake_drain(rig->rival.intake, rig->now + SECONDS(5));
+	rig_run(rig, SECONDS(1));
+	assert_int_equal(intake_report(rig->rival.intake)->state, LANE_STOPPED);
+}
+
+static void nobody_who_must_be_alone_connects_without_the_store(void **state)
+{
+	struct rig *rig = *state;
+
+	rig_open_intake(rig);
+	rig->intake.broker->lock = "intake";
+	memory_fail("rig", MEMORY_CALL_FAILS, 1000);
+	rig_run_until(rig, rig_intake_report(rig), LANE_STALLED);
+	memory_fail("rig", MEMORY_CALL_FAILS, 0);
+	rig_run_until(rig, rig_intake_report(rig), LANE_RUNNING);
+}
+
 #define rig_test(name) \
 	cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
 
@@ -213,6 +273,10 @@ int main(void)
 		rig_test(a_link_lost_while_the_store_fails_loses_nothing),
 		rig_test(an_intake_reconnects_for_ever),
 		rig_test(draining_stores_what_has_come_and_leaves_the_rest),
+		rig_test(an_intake_that_must_be_alone_stands_by_for_another),
+		rig_test(intakes_that_may_compete_all_run),
+		rig_test(an_intake_that_stands_by_drains_at_once),
+		rig_test(nobody_who_must_be_alone_connects_without_the_store),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
