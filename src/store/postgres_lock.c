@@ -16,24 +16,28 @@ static const char try_sql[] =
 	"set_config('application_name', left($2, 63), false) END";
 
 /*
- * Ends the session that holds the lock, if the worker that should run this
- * lane has not been heard of for three heartbeats: its process stands still,
- * or its host is gone.
+ * Ends the session that holds the lock, if it has asked for nothing, and the
+ * worker that should run this lane has not been heard of, for three
+ * heartbeats: its process stands still, or its host is gone.
  */
 static const char end_stale_sql[] =
-	"SELECT count(pg_terminate_backend(l.pid)) "
-	"FROM (SELECT hashtextextended($1, 0)) AS k (key) JOIN pg_locks l "
-	"ON l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 "
+	"WITH patience AS (SELECT 3 * interval '1 second' * coalesce((SELECT "
+	"c.heartbeat_interval_seconds FROM @.event_bus_runtime_config c "
+	"WHERE c.config_key = $2), 1) AS span), "
+	"heard AS (SELECT max(w.heartbeat_at) AS at "
+	"FROM @.event_bus_worker w WHERE w.config_key = $2 "
+	"AND CASE $3 WHEN 'relay' THEN w.relay_state ELSE w.intake_state END "
+	"<> 'standby') "
+	"SELECT count(pg_terminate_backend(l.pid)) FROM patience, heard, "
+	"(SELECT hashtextextended($1, 0)) AS k (key), "
+	"pg_locks l JOIN pg_stat_activity a USING (pid) "
+	"WHERE heard.at < now() - patience.span "
+	"AND a.state_change < now() - patience.span "
+	"AND l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 "
 	"AND l.classid = (k.key >> 32 & 4294967295)::oid "
 	"AND l.objid = (k.key & 4294967295)::oid "
 	"AND l.database = (SELECT d.oid FROM pg_database d "
-	"WHERE d.datname = current_database()) "
-	"WHERE (SELECT max(w.heartbeat_at) FROM @.event_bus_worker w "
-	"WHERE w.config_key = $2 AND CASE $3 WHEN 'relay' THEN w.relay_state "
-	"ELSE w.intake_state END <> 'standby') "
-	"< now() - 3 * interval '1 second' * coalesce((SELECT "
-	"c.heartbeat_interval_seconds FROM @.event_bus_runtime_config c "
-	"WHERE c.config_key = $2), 1)";
+	"WHERE d.datname = current_database())";
 
 struct locking {
 	const char *config_key;

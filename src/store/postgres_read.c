@@ -28,7 +28,8 @@ enum {
 /* A text is cut where it is too long by any rule. */
 static const char read_sql[] =
 	"SELECT o.seq, o.id, o.chain_depth, o.retry_count, "
-	"floor(extract(epoch FROM o.created_at))::bigint, "
+	"floor(extract(epoch FROM CASE WHEN isfinite(o.created_at) "
+	"THEN o.created_at ELSE now() END))::bigint, "
 	"coalesce(o.expires_at <= now(), false), "
 	"left(o.topic, 300), left(o.message_type, 300), "
 	"left(o.message_id, 300), left(o.event_type, 300), "

@@ -16,6 +16,32 @@ static const char poison_sql[] =
 	"CREATE TRIGGER poison BEFORE INSERT ON event_bus_inbound_event "
 	"FOR EACH ROW EXECUTE FUNCTION poison();";
 
+bool kit_postgres_found(void)
+{
+	if (getenv("POSTBUS_TEST_POSTGRESQL") != NULL)
+		return true;
+	printf("1..0 # SKIP POSTBUS_TEST_POSTGRESQL names no server\n");
+	return false;
+}
+
+static void take(char *member, size_t size, const char *value)
+{
+	snprintf(member, size, "%s", value == NULL ? "" : value);
+}
+
+struct kit_server kit_postgres_server(void)
+{
+	PGconn *conn = PQconnectdb(getenv("POSTBUS_TEST_POSTGRESQL"));
+	struct kit_server server;
+
+	take(server.user, sizeof(server.user), PQuser(conn));
+	take(server.host, sizeof(server.host), PQhost(conn));
+	take(server.port, sizeof(server.port), PQport(conn));
+	take(server.database, sizeof(server.database), PQdb(conn));
+	PQfinish(conn);
+	return server;
+}
+
 PGconn *kit_postgres_connect(const struct kit *kit)
 {
 	PGconn *conn = PQconnectdb(getenv("POSTBUS_TEST_POSTGRESQL"));

@@ -69,7 +69,8 @@ BEGIN
 		PERFORM event_bus_refuse(format('%s: absent, required is %s', name, form));
 	ELSIF topic !~ '^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$' THEN
 		PERFORM event_bus_refuse(format(
-			'%s: found %s, allowed are segments of letters, digits, _ and - joined by dots',
+			'%s: found %s, allowed are segments of '
+			'letters, digits, _ and - joined by dots',
 			name, event_bus_quote(topic)));
 	ELSIF cardinality(segments) < 4 OR segments[word] <> message_type THEN
 		PERFORM event_bus_refuse(format(
