@@ -42,9 +42,11 @@ int session_create(struct session **out, const struct session_options *options,
 	session->kept = will_be_kept(options);
 	if (options->longest_kept > 0 && options->longest_kept < LEAST_KEPT)
 		session->options.longest_kept = LEAST_KEPT;
+	/* Written once to see whether it can be. */
 	status = greet(session, err);
 	if (status == 0 && session->output.failed)
 		status = error_set(err, STATUS_NO_MEMORY, "out of memory");
+	buffer_reset(&session->output);
 	if (status < 0)
 		session_destroy(session);
 	else
