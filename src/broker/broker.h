@@ -60,6 +60,8 @@ struct broker_event {
 	enum broker_event_kind kind;
 	uint64_t tag;
 	bool multiple;
+	bool another_host;  /* BROKER_DOWN: one of the list has not been tried
+			     * yet; connect may be called at once */
 	bool by_publish;    /* BROKER_DOWN: one of the messages in flight made
 			     * the broker close */
 	struct error error; /* reason: DOWN, REFUSED, RETURNED, BLOCKED */
@@ -72,6 +74,7 @@ struct publication {
 	struct span body; /* the built envelope */
 	struct headers headers;
 	int64_t created_at; /* seconds since 1970 */
+	int64_t expires_in; /* seconds, for brokers that can tell; 0: never */
 };
 
 struct broker;

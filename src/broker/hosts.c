@@ -112,3 +112,24 @@ int hosts_parse(struct hosts *hosts, const char *text, uint16_t default_port,
 	*hosts = found;
 	return 0;
 }
+
+const struct host *hosts_next(struct hosts *hosts)
+{
+	const struct host *host = &hosts->at[hosts->next];
+
+	if (hosts->tried == hosts->count)
+		hosts->tried = 0;
+	hosts->tried++;
+	hosts->next = (hosts->next + 1) % hosts->count;
+	return host;
+}
+
+void hosts_reached(struct hosts *hosts)
+{
+	hosts->tried = 0;
+}
+
+bool hosts_left(const struct hosts *hosts)
+{
+	return hosts->count > 1 && hosts->tried < hosts->count;
+}

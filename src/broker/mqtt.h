@@ -25,7 +25,6 @@ struct mqtt {
 	struct mqtt_topics topics;
 	struct arena memory; /* hosts, client id, filters */
 	struct hosts hosts;
-	size_t next_host;
 	const struct host *host;
 	struct span client_id;
 	struct mqtt_filter *filters; /* consumer */

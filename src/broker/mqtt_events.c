@@ -15,6 +15,7 @@ static bool tell_down(struct mqtt *mqtt, struct broker_event *event)
 	mqtt->down_untold = false;
 	event->kind = BROKER_DOWN;
 	event->error = mqtt->down;
+	event->another_host = hosts_left(&mqtt->hosts);
 	return true;
 }
 
@@ -34,6 +35,7 @@ static bool give_up(struct mqtt *mqtt, const struct error *cause,
 static bool tell_up(struct mqtt *mqtt, struct broker_event *event)
 {
 	mqtt_move(mqtt, MQTT_UP);
+	hosts_reached(&mqtt->hosts);
 	event->kind = BROKER_UP;
 	if (mqtt->was_up && mqtt->session_lost)
 		error_set(&event->error, STATUS_NOT_FOUND,

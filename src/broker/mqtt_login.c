@@ -162,8 +162,7 @@ void mqtt_connect(struct broker *broker, usec_t now)
 	assert(mqtt->state == MQTT_DOWN);
 	mqtt->down_untold = false;
 	mqtt->version = (uint8_t)config->mqtt.protocol_version;
-	mqtt->host = &mqtt->hosts.at[mqtt->next_host];
-	mqtt->next_host = (mqtt->next_host + 1) % mqtt->hosts.count;
+	mqtt->host = hosts_next(&mqtt->hosts);
 	mqtt->deadline =
 		now + (usec_t)(config->connect_timeout * (double)USEC_PER_SEC);
 	mqtt_reach(mqtt, now);

@@ -30,7 +30,6 @@ struct rabbitmq {
 	enum broker_role role;
 	struct arena memory; /* hosts */
 	struct hosts hosts;
-	size_t next_host;
 	const struct host *host;
 	char name[192]; /* of connection and consumer */
 

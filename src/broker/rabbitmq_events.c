@@ -10,6 +10,7 @@ static bool tell_down(struct rabbitmq *rabbitmq, struct broker_event *event)
 	rabbitmq->down_untold = false;
 	event->kind = BROKER_DOWN;
 	event->error = rabbitmq->down;
+	event->another_host = hosts_left(&rabbitmq->hosts);
 	return true;
 }
 
@@ -58,6 +59,7 @@ static bool on_declared(struct rabbitmq *rabbitmq, struct broker_event *event)
 static bool on_up(struct rabbitmq *rabbitmq, struct broker_event *event)
 {
 	rabbitmq_move(rabbitmq, RABBITMQ_UP);
+	hosts_reached(&rabbitmq->hosts);
 	arena_finish(&rabbitmq->login);
 	event->kind = BROKER_UP;
 	return true;

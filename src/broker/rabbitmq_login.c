@@ -23,8 +23,7 @@ void rabbitmq_connect(struct broker *broker, usec_t now)
 
 	assert(rabbitmq->state == RABBITMQ_DOWN);
 	rabbitmq->down_untold = false;
-	rabbitmq->host = &rabbitmq->hosts.at[rabbitmq->next_host];
-	rabbitmq->next_host = (rabbitmq->next_host + 1) % rabbitmq->hosts.count;
+	rabbitmq->host = hosts_next(&rabbitmq->hosts);
 	rabbitmq->deadline =
 		now + (usec_t)(config->connect_timeout * (double)USEC_PER_SEC);
 	target.host = rabbitmq->host->name;

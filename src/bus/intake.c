@@ -239,12 +239,18 @@ static usec_t pause_before_connect(struct intake *intake,
 
 /* What was not acknowledged will be delivered again. */
 static void link_down(struct intake *intake, usec_t now,
-		      const struct error *why)
+		      const struct broker_event *event)
 {
+	/* A host that fails while others are left is not worth telling. */
+	if (intake->connected || !event->another_host)
+		set_state(intake, LANE_AWAY,
+			  intake->closing ? NULL : &event->error);
 	intake->connected = intake->linked = intake->stalled = false;
-	intake->connect_at = now + pause_before_connect(intake, why);
+	intake->connect_at = now;
+	if (!event->another_host)
+		intake->connect_at +=
+			pause_before_connect(intake, &event->error);
 	forget_batch(intake);
-	set_state(intake, LANE_AWAY, intake->closing ? NULL : why);
 }
 
 static void handle(struct intake *intake, usec_t now,
@@ -255,7 +261,7 @@ static void handle(struct intake *intake, usec_t now,
 		link_up(intake, &event->error);
 		break;
 	case BROKER_DOWN:
-		link_down(intake, now, &event->error);
+		link_down(intake, now, event);
 		break;
 	case BROKER_DELIVERED:
 		/* Once the goodbye is said nothing can be acknowledged. */

@@ -63,27 +63,33 @@ static void confirmed(struct relay *relay, struct slot *slot, usec_t now)
 
 /* ---- what the broker says ---- */
 
+/* A host that fails while others are left to try is not worth telling. */
+static void tell_down(struct relay *relay, const struct broker_event *event)
+{
+	if (relay->connected || !event->another_host)
+		relay_set_state(relay, LANE_AWAY,
+				relay->closing ? NULL : &event->error);
+}
+
 static void link_down(struct relay *relay, usec_t now,
 		      const struct broker_event *event)
 {
 	struct flight *flight = &relay->flight;
 	size_t suspects = flight->sent;
+	bool at_once =
+		event->another_host || (event->by_publish && suspects > 0);
 
+	tell_down(relay, event);
 	relay->connected = relay->linked = relay->blocked = false;
-	relay->connect_at = now + relay_retry_interval(relay);
-	if (event->by_publish && suspects == 1) {
+	relay->connect_at = at_once ? now : now + relay_retry_interval(relay);
+	if (event->by_publish && suspects == 1)
 		attempt_failed(relay, flight_oldest(flight), now,
 			       span_of(event->error.text));
-		relay->connect_at = now;
-	} else if (event->by_publish && suspects > 1) {
+	else if (event->by_publish)
 		relay->probation = suspects;
-		relay->connect_at = now;
-	}
 	flight_forget_unanswered(flight);
 	relay->after_seq = 0;
 	relay->hungry = true;
-	relay_set_state(relay, LANE_AWAY,
-			relay->closing ? NULL : &event->error);
 }
 
 static void link_up(struct relay *relay)

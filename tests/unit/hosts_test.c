@@ -49,6 +49,38 @@ static void an_ipv6_address_needs_brackets_only_before_a_port(void **state)
 	assert_hosts("[fe80::2]:5671", &(struct expected){"fe80::2", 5671}, 1);
 }
 
+static void every_host_has_its_turn_before_there_is_a_pause(void **state)
+{
+	struct arena arena = {0};
+	struct hosts hosts;
+
+	(void)state;
+	assert_int_equal(hosts_parse(&hosts, "a,b", 1, &arena, NULL), 0);
+	assert_string_equal(hosts_next(&hosts)->name, "a");
+	assert_true(hosts_left(&hosts));
+	assert_string_equal(hosts_next(&hosts)->name, "b");
+	assert_false(hosts_left(&hosts));
+	assert_string_equal(hosts_next(&hosts)->name, "a");
+	hosts_reached(&hosts);
+	assert_true(hosts_left(&hosts));
+	assert_string_equal(hosts_next(&hosts)->name, "b");
+	arena_finish(&arena);
+}
+
+static void a_single_host_is_always_worth_a_pause(void **state)
+{
+	struct arena arena = {0};
+	struct hosts hosts;
+
+	(void)state;
+	assert_int_equal(hosts_parse(&hosts, "a", 1, &arena, NULL), 0);
+	assert_string_equal(hosts_next(&hosts)->name, "a");
+	assert_false(hosts_left(&hosts));
+	hosts_reached(&hosts);
+	assert_false(hosts_left(&hosts));
+	arena_finish(&arena);
+}
+
 static void what_is_no_host_is_named(void **state)
 {
 	static const char *const lists[] = {
@@ -76,6 +108,9 @@ int main(void)
 		cmocka_unit_test(several_hosts_keep_their_order),
 		cmocka_unit_test(
 			an_ipv6_address_needs_brackets_only_before_a_port),
+		cmocka_unit_test(
+			every_host_has_its_turn_before_there_is_a_pause),
+		cmocka_unit_test(a_single_host_is_always_worth_a_pause),
 		cmocka_unit_test(what_is_no_host_is_named),
 	};
 
