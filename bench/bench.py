@@ -29,6 +29,7 @@ COUNT = int(os.environ.get("BENCH_COUNT", "50000"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 STORES = [measure.SQLite]
 QUEUE_TYPES = ["classic", "quorum"]
+PAIRS = [("raw publish", "relay"), ("raw consume", "intake")]
 RATES = [100, 1000]
 LATENCY_SECONDS = 5
 IDLE_SECONDS = 5
@@ -64,12 +65,15 @@ def throughput_round(rig, store, queue_type):
     with rig.vhost() as vhost:
         sender = rig.database(store, vhost, "out", queue_type=queue_type, intake_enabled="false")
         receiver = rig.database(store, vhost, "in", queue_type=queue_type, relay_enabled="false")
-        return {
+        runs = {
             "raw publish": measure.raw(sender, "publish", COUNT),
             "raw consume": measure.raw(receiver, "consume", COUNT),
             "relay": measure.relay(sender, COUNT),
             "intake": measure.intake(receiver, COUNT),
         }
+    for raw, lane in PAIRS:
+        runs[lane]["of_raw"] = runs[lane]["rate"] / runs[raw]["rate"]
+    return runs
 
 
 def throughput(rig, store, queue_type):
@@ -78,15 +82,10 @@ def throughput(rig, store, queue_type):
         rounds.append(throughput_round(rig, store, queue_type))
         rates = ", ".join(f"{what} {run['rate']:,.0f}" for what, run in rounds[-1].items())
         progress(f"{store.name}, {queue_type}, round {n + 1}: {rates}")
-    medians = {
-        what: {
-            key: statistics.median(one[what][key] for one in rounds) for key in rounds[0][what]
-        }
-        for what in rounds[0]
+    return {
+        what: {key: statistics.median(one[what][key] for one in rounds) for key in numbers}
+        for what, numbers in rounds[0].items()
     }
-    medians["relay"]["of_raw"] = medians["relay"]["rate"] / medians["raw publish"]["rate"]
-    medians["intake"]["of_raw"] = medians["intake"]["rate"] / medians["raw consume"]["rate"]
-    return medians
 
 
 # ---- one worker ----
@@ -135,11 +134,11 @@ def progress(text):
 
 
 def show_throughput(name, medians):
-    for raw, lane in (("raw publish", "relay"), ("raw consume", "intake")):
+    for raw, lane in PAIRS:
         print(f"{name:<16} {raw:<12} {medians[raw]['rate']:>10,.0f}")
         print(
             f"{'':<16} {lane:<12} {medians[lane]['rate']:>10,.0f}"
-            f" {medians[lane]['of_raw']:>8.2f} {medians[lane]['cpu'] * 1e6:>10.1f} us"
+            f" {medians[lane]['of_raw']:>8.2f} {medians[lane]['cpu'] * 1e6:>10.1f} µs"
         )
 
 

@@ -109,14 +109,19 @@ static void listen_to_broker(struct bench *bench)
 	arena_reset(&bench->arena);
 }
 
+static void flush(struct bench *bench, usec_t now, struct wait *wait)
+{
+	wait_init(wait);
+	bench->broker->driver->flush(bench->broker, now, wait);
+}
+
 static void flush_and_wait(struct bench *bench)
 {
 	usec_t now = clock_monotonic();
 	struct wait wait;
 	int milliseconds;
 
-	wait_init(&wait);
-	bench->broker->driver->flush(bench->broker, now, &wait);
+	flush(bench, now, &wait);
 	wait_until(&wait, now + USEC_PER_SEC);
 	milliseconds = wait.until <= now
 			       ? 0
@@ -157,6 +162,8 @@ static void fill_window(struct bench *bench, const struct publication *message)
 	uint64_t tag;
 	struct error err;
 
+	if (bench->published == 0)
+		bench->began = clock_monotonic();
 	for (; bench->published < bench->count && bench->published < end;
 	     bench->published++)
 		if (bench->broker->driver->publish(bench->broker, message, &tag,
@@ -178,12 +185,10 @@ static void publish_all(struct bench *bench)
 	build_body(&envelope, &body);
 	message.body = buffer_span(&body);
 	while (bench->confirmed < bench->count) {
-		listen_to_broker(bench);
-		if (bench->up && bench->published == 0)
-			bench->began = clock_monotonic();
 		if (bench->up && bench->published - bench->confirmed <= refill)
 			fill_window(bench, &message);
 		flush_and_wait(bench);
+		listen_to_broker(bench);
 	}
 	buffer_finish(&body);
 }
@@ -192,7 +197,10 @@ static void publish_all(struct bench *bench)
 
 static void consume_all(struct bench *bench)
 {
+	struct wait wait;
+
 	while (bench->acknowledged < bench->count) {
+		flush_and_wait(bench);
 		listen_to_broker(bench);
 		if (bench->consumed >=
 			    bench->acknowledged + ACKNOWLEDGE_EVERY ||
@@ -201,8 +209,8 @@ static void consume_all(struct bench *bench)
 							   bench->last_tag);
 			bench->acknowledged = bench->consumed;
 		}
-		flush_and_wait(bench);
 	}
+	flush(bench, clock_monotonic(), &wait);
 }
 
 /* ---- the program ---- */
