@@ -7,7 +7,10 @@ DESTDIR ?=
 PYTHON = /usr/bin/python3
 SOURCES = $(shell find src include tests bench -name '*.[ch]')
 
-.PHONY: all demo test test-full lint bench fmt install clean help
+# How long `make fuzz` lets each target run, in seconds.
+T ?= 60
+
+.PHONY: all demo test test-full lint bench fuzz fmt install clean help
 
 all: build/build.ninja ## build everything into build/
 	ninja -C build
@@ -33,6 +36,16 @@ bench: ## measure throughput and latency against real servers
 	$(MAKE) all
 	$(PYTHON) bench/bench.py build/bench.json
 
+fuzz: build-fuzz/build.ninja ## fuzz each parser for T seconds (60)
+	ninja -C build-fuzz
+	@set -e; for target in build-fuzz/tests/fuzz/fuzz_*[a-z]; do \
+		name=$${target##*/fuzz_}; \
+		mkdir -p build-fuzz/corpus/$$name; \
+		(cd build-fuzz && tests/fuzz/fuzz_$$name -max_total_time=$(T) \
+			-print_final_stats=1 -timeout=10 -rss_limit_mb=512 \
+			corpus/$$name ../tests/fuzz/corpus/$$name); \
+	done
+
 fmt: ## format the C sources in place
 	clang-format-14 -i $(SOURCES)
 
@@ -41,7 +54,7 @@ install: all ## install below PREFIX (/usr/local), staged in DESTDIR
 	meson install -C build $(if $(DESTDIR),--destdir=$(abspath $(DESTDIR)))
 
 clean: ## remove what was built
-	rm -rf build build-clang build-sanitize
+	rm -rf build build-clang build-sanitize build-fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -49,3 +62,9 @@ help: ## this list
 
 build/build.ninja:
 	meson setup build --prefix=$(abspath $(PREFIX))
+
+build-fuzz/build.ninja:
+	tools/install-packages
+	meson setup build-fuzz --native-file tools/clang.ini -Dfuzz=true \
+		-Db_sanitize=address,undefined -Db_lundef=false \
+		-Dc_args=-fsanitize=fuzzer-no-link
