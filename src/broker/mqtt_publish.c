@@ -40,6 +40,13 @@ static int make_topic(struct mqtt *mqtt, struct span *topic, struct span from,
 	return 0;
 }
 
+/* What is longer than MQTT can say is as good as for ever. */
+static uint32_t expiry_of(const struct publication *message)
+{
+	return message->expires_in <= UINT32_MAX ? (uint32_t)message->expires_in
+						 : 0;
+}
+
 static int make_message(struct mqtt *mqtt, const struct publication *from,
 			struct mqtt_message *message, struct error *err)
 {
@@ -54,6 +61,7 @@ static int make_message(struct mqtt *mqtt, const struct publication *from,
 		.retain = mqtt->config->mqtt.retain,
 	};
 	properties->payload_format = 1;
+	properties->message_expiry = expiry_of(from);
 	properties->content_type = SPAN_LIT("application/json");
 	properties->correlation_data = envelope->request_id;
 	status = make_topic(mqtt, &message->topic, envelope->topic, err);

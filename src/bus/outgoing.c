@@ -88,7 +88,8 @@ static int make_body(struct outgoing *outgoing, struct error *err)
 int outgoing_prepare(struct outgoing *outgoing, const struct outbox_row *row,
 		     struct publication *message, struct error *err)
 {
-	struct publication made = {.created_at = row->created_at};
+	struct publication made = {.created_at = row->created_at,
+				   .expires_in = row->expires_in};
 	int status;
 
 	arena_reset(&outgoing->scratch);

@@ -22,6 +22,7 @@ enum {
 	READ_RETRY_COUNT,
 	READ_CREATED_AT,
 	READ_EXPIRED,
+	READ_EXPIRES_IN,
 	READ_TEXTS,
 };
 
@@ -31,6 +32,8 @@ static const char read_sql[] =
 	"floor(extract(epoch FROM CASE WHEN isfinite(o.created_at) "
 	"THEN o.created_at ELSE now() END))::bigint, "
 	"coalesce(o.expires_at <= now(), false), "
+	"coalesce(CASE WHEN isfinite(o.expires_at) THEN "
+	"floor(extract(epoch FROM o.expires_at - now()))::bigint + 1 END, 0), "
 	"left(o.topic, 300), left(o.message_type, 300), "
 	"left(o.message_id, 300), left(o.event_type, 300), "
 	"left(o.request_id, 300), left(o.parent_request_id, 300), "
@@ -82,6 +85,7 @@ static int read_row(void *context, const PGresult *result, struct error *err)
 	row->retry_count = postgres_integer(result, READ_RETRY_COUNT);
 	row->created_at = postgres_integer(result, READ_CREATED_AT);
 	row->expired = postgres_boolean(result, READ_EXPIRED);
+	row->expires_in = postgres_integer(result, READ_EXPIRES_IN);
 	if (row->envelope.chain_depth < 0)
 		status = row_break(row, "chain_depth", "less than 0",
 				   &batch->arena);

@@ -16,6 +16,7 @@ enum {
 	ROW_RETRY_COUNT,
 	ROW_CREATED_AT,
 	ROW_EXPIRED,
+	ROW_EXPIRES_IN,
 	ROW_TEXTS,
 };
 
@@ -24,6 +25,8 @@ static const char row_sql[] =
 	"CAST(strftime('%s', created_at) AS integer), "
 	"CAST(strftime('%s', ?2) AS integer)), "
 	"coalesce(nullif(expires_at, '') <= ?2, 0), "
+	"coalesce(CAST((julianday(nullif(expires_at, '')) - julianday(?2)) * "
+	"86400 AS integer) + 1, 0), "
 	"topic, message_type, message_id, event_type, request_id, "
 	"parent_request_id, reply_to, message_status, source_service, "
 	"payload, headers, ordering_key "
@@ -66,6 +69,7 @@ static int read_columns(sqlite3_stmt *statement, struct outbox_row *row,
 	row->retry_count = sqlite3_column_int64(statement, ROW_RETRY_COUNT);
 	row->created_at = sqlite3_column_int64(statement, ROW_CREATED_AT);
 	row->expired = sqlite3_column_int(statement, ROW_EXPIRED) != 0;
+	row->expires_in = sqlite3_column_int64(statement, ROW_EXPIRES_IN);
 	row->envelope.chain_depth =
 		sqlite3_column_int64(statement, ROW_CHAIN_DEPTH);
 	if (sqlite3_column_type(statement, ROW_CHAIN_DEPTH) != SQLITE_INTEGER ||

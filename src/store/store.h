@@ -39,6 +39,7 @@ struct outbox_row {
 	int64_t retry_count;
 	int64_t created_at; /* seconds since 1970 */
 	bool expired;	    /* its expires_at has passed */
+	int64_t expires_in; /* seconds until then, rounded up; 0: never */
 	struct span broken; /* present: why the row's content cannot be read */
 };
 

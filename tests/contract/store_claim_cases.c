@@ -205,6 +205,8 @@ static void a_row_past_its_expiry_says_so(void **state)
 	assert_false(kit->batch.rows[0].expired);
 	assert_false(kit->batch.rows[1].expired);
 	assert_true(kit->batch.rows[2].expired);
+	assert_int_equal(kit->batch.rows[0].expires_in, 0);
+	assert_in_range(kit->batch.rows[1].expires_in, 3000, 3600);
 }
 
 static void every_column_of_a_row_is_read(void **state)

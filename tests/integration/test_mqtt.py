@@ -70,6 +70,21 @@ def test_a_request_says_where_its_response_goes(new_mqtt, hub):
     assert message.properties.CorrelationData == b"r-1"
 
 
+def test_a_row_that_expires_is_a_message_that_expires(new_mqtt, hub):
+    service = new_mqtt()
+    with hub.peer("event/#") as peer:
+        service.start()
+        service.insert(event(expires_at="2999-01-01 00:00:00.000000"), event())
+        service.database.execute(
+            f"INSERT INTO {OUTBOX} (topic, event_type, expires_at)"
+            " VALUES ('event.a.b.c', 'a', datetime('now', '+1 hour'))"
+        )
+        far, never, hour = peer.wait(3)
+    assert not hasattr(never.properties, "MessageExpiryInterval")
+    assert not hasattr(far.properties, "MessageExpiryInterval")
+    assert 3000 < hour.properties.MessageExpiryInterval <= 3600
+
+
 @pytest.mark.parametrize("qos", [0, 1, 2])
 def test_rows_go_out_in_order_at_every_qos(new_mqtt, hub, qos):
     service = new_mqtt(qos=qos)
