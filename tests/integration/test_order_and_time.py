@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: MIT
 """Rows that are for later, rows that come too late, rows that must not overtake."""
 
+import pytest
+
 from support.process import wait_until
 from support.service import OUTBOX, event, request
 
-LATER = "strftime('%Y-%m-%d %H:%M:%S', 'now', '{:+} seconds') || '.000000'"
+pytestmark = pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 
 
 def set_time(service, column, seconds, where):
     """From the database's own now."""
     service.database.execute(
-        f"UPDATE {OUTBOX} SET {column} = {LATER.format(seconds)} WHERE {where}"
+        f"UPDATE {OUTBOX} SET {column} = {service.database.later.format(seconds)}"
+        f" WHERE {where}"
     )
 
 
@@ -90,7 +93,7 @@ def test_row_that_parks_releases_its_key(new_service, vhost):
     vhost.declare_queue("probe", "event.orders.#")
     service = new_service("orders", retry_base_seconds=0.05, max_retry_count=3)
     rows = service.insert(
-        event(ordering_key="a", message_id="a1", payload="{bad"),
+        event(ordering_key="a", message_id="a1", topic="bad topic"),
         request("billing", ordering_key="a", message_id="a2"),
         event(ordering_key="a", message_id="a3"),
     )

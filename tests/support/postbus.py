@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The program under test, its databases, and its worker."""
 
+import itertools
 import json
 import os
 import sqlite3
@@ -22,6 +23,8 @@ def _text(raw):
 class SQLiteDatabase:
     """A file, seen through Python's own sqlite3."""
 
+    later = "strftime('%Y-%m-%d %H:%M:%S', 'now', '{:+} seconds') || '.000000'"
+
     def __init__(self, path):
         self.path = Path(path)
         self.url = f"sqlite://{self.path.absolute()}"
@@ -42,9 +45,25 @@ class SQLiteDatabase:
         with closing(self.connect()) as connection:
             return [dict(row) for row in connection.execute(query)]
 
+    def insert(self, table, rows, key):
+        """Plain INSERTs in one transaction; what the database has put into `key`."""
+        with closing(self.connect()) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            made = [_insert(connection, table, row, key) for row in rows]
+            connection.execute("COMMIT")
+        return made
+
+
+def _insert(connection, table, row, key):
+    names, marks = ", ".join(row), ", ".join("?" * len(row))
+    statement = f"INSERT INTO {table} ({names}) VALUES ({marks}) RETURNING {key}"
+    return connection.execute(statement, list(row.values())).fetchone()[0]
+
 
 class PostgreSQLDatabase:
     """One database of a server, seen through psql."""
+
+    later = "now() + interval '{} seconds'"
 
     def __init__(self, server, name):
         self.server = server
@@ -57,6 +76,31 @@ class PostgreSQLDatabase:
     def rows(self, query):
         """The rows of one query, each a dict."""
         return self.server.rows(query, self.name)
+
+    def session(self):
+        """A connection that stays, and its transaction with it."""
+        return self.server.session(self.name)
+
+    def insert(self, table, rows, key):
+        """Plain INSERTs in one transaction; what the database has put into `key`."""
+        statements = []
+        for names, alike in itertools.groupby(rows, tuple):
+            values = ", ".join(
+                f"({', '.join(map(literal, row.values()))})" for row in alike
+            )
+            statements.append(
+                f"INSERT INTO {table} ({', '.join(names)}) VALUES {values}"
+                f" RETURNING {key};"
+            )
+        script = "\n".join(["BEGIN;", *statements, "COMMIT;"])
+        return [int(line) for line in self.server.sql(script, self.name).split()]
+
+
+def literal(value):
+    """As SQL text; the column says of which type it is."""
+    if value is None:
+        return "NULL"
+    return "'" + str(value).replace("'", "''") + "'"
 
 
 class Postbus:

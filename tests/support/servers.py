@@ -377,3 +377,37 @@ class PostgreSQL(Server):
         """The rows of one query, each a dict."""
         text = self.sql(f"SELECT coalesce(json_agg(q), '[]') FROM ({query}) q", database)
         return json.loads(text)
+
+    def session(self, database="postgres"):
+        return Session(self.url(database))
+
+
+class Session:
+    """One psql that stays connected and does what it is told."""
+
+    def __init__(self, url):
+        self._child = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", "--", "psql", "-XAtq", "-d", url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._child.kill()
+        self._child.communicate()
+
+    def sql(self, statements):
+        """What it printed, once all are done."""
+        self._child.stdin.write(f"{statements};\n\\echo done\n")
+        self._child.stdin.flush()
+        lines = []
+        while (line := self._child.stdout.readline()) not in ("done\n", ""):
+            lines.append(line.rstrip("\n"))
+        if line == "" or any(text.startswith("ERROR") for text in lines):
+            raise RuntimeError("\n".join(lines))
+        return "\n".join(lines)

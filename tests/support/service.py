@@ -3,7 +3,6 @@
 
 import json
 import uuid
-from contextlib import closing
 
 from support.process import wait_until
 
@@ -38,11 +37,7 @@ class Service:
 
     def insert(self, *rows):
         """Plain INSERTs in one transaction; their seqs."""
-        with closing(self.database.connect()) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            seqs = [_insert(connection, row) for row in rows]
-            connection.execute("COMMIT")
-        return seqs
+        return self.database.insert(OUTBOX, rows, "seq")
 
     def outbox(self, where="true"):
         return self.database.rows(f"SELECT * FROM {OUTBOX} WHERE {where} ORDER BY seq")
@@ -120,12 +115,6 @@ class Service:
         )
         logs = "\n".join(worker.tail(15) for worker in self.postbus.workers)
         return f"{counts}\n{logs}"
-
-
-def _insert(connection, row):
-    names, marks = ", ".join(row), ", ".join("?" * len(row))
-    statement = f"INSERT INTO {OUTBOX} ({names}) VALUES ({marks})"
-    return connection.execute(statement, list(row.values())).lastrowid
 
 
 def event(**columns):
