@@ -6,7 +6,8 @@
 #include "kit_postgres.h"
 
 /* A store of another URL; NULL when it is refused, as kit->err says. */
-static struct store *open_url(struct kit *kit, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static struct store *
+open_url(struct kit *kit, const char *format, ...)
 {
 	struct store *store = NULL;
 	char url[512];
