@@ -105,7 +105,6 @@ void session_connect(struct session *session)
 	buffer_reset(&session->input);
 	buffer_reset(&session->output);
 	session->skip = 0;
-	session->in_flight = 0;
 	session->lost = false;
 	session->reason = 0;
 	session->version_refused = false;

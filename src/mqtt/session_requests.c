@@ -8,15 +8,11 @@
 
 /* ---- the window ---- */
 
-/* What was in flight before goes first (4.6.0-1). */
-static bool is_resending(const struct session *session)
-{
-	return session->resend <= session->resend_end;
-}
-
+/* What is to be sent again goes first (4.6.0-1): while it waits there is no
+ * room either. */
 bool session_has_room(const struct session *session)
 {
-	return session->state == STATE_CONNECTED && !is_resending(session) &&
+	return session->state == STATE_CONNECTED &&
 	       session->in_flight < session->limits.receive_maximum &&
 	       requests_has_id(&session->requests);
 }
@@ -71,7 +67,8 @@ static void go_on_resending(struct session *session)
 {
 	if (session->state != STATE_CONNECTED)
 		return;
-	while (is_resending(session) && send_again(session, session->resend))
+	while (session->resend <= session->resend_end &&
+	       send_again(session, session->resend))
 		session->resend++;
 }
 

@@ -236,6 +236,56 @@ def test_what_cannot_be_published_is_refused_with_a_reason(client):
     assert client.publish("n", "a/b", 1, "x") == 0
 
 
+@pytest.fixture
+def strict(tmp_path):
+    """Lets anybody read and write below free/ only."""
+    rules = tmp_path / "rules"
+    rules.write_text("topic readwrite free/#\n")
+    rules.chmod(0o644)
+    with Mosquitto(f"acl_file {rules}\n") as server:
+        yield server
+
+
+def test_publish_the_server_refuses_is_told(strict):
+    with Client(url(strict)) as client:
+        client.connect()
+        assert client.publish("m", "secret", 1, "x") == -3
+        assert client.publish("n", "secret", 2, "x") == -3
+        assert client.publish("o", "free/x", 2, "x") == 0
+
+
+def test_subscription_the_server_refuses_is_told():
+    """Mosquitto's rules let everybody subscribe; a server of ours does not."""
+    suback = bytes.fromhex("900400010087")
+
+    class Refusing(Listener):
+        def serve(self, peer):
+            peer.recv(4096)
+            peer.sendall(bytes.fromhex("2003000000"))
+            peer.recv(4096)
+            peer.sendall(suback)
+            self.read(peer)
+
+    with Refusing() as server, Client(f"mqtt://{HOST}:{server.port}") as client:
+        client.connect()
+        client.do("subscribe", "s", "secret", 1)
+        assert client.wait("granted", "s") == ["granted", "s", "-3", "135"]
+
+
+def test_window_that_is_full_is_back_pressure():
+    with Mosquitto("max_inflight_messages 2\n") as server:
+        with Client(url(server)) as client:
+            client.connect()
+            server.freeze()
+            for name in "abc":
+                client.do("publish", name, "t", 1, "x")
+            client.wait("failed", "publish", "-8")
+            server.thaw()
+            client.wait("done", number=2)
+            assert client.publish("c", "t", 1, "x") == 0
+    assert [line[2] for line in client.told("done")] == ["0", "0", "0"]
+
+
 def test_asking_while_not_connected_is_refused():
     with Client(f"mqtt://{HOST}:{free_port()}") as client:
         client.do("connect")
@@ -302,6 +352,12 @@ def test_unix_socket_is_a_transport(tmp_path):
             with Peer(server.port) as peer:
                 peer.publish("t", "hello")
             client.wait("message", "t", "hello")
+
+
+def test_socket_that_is_not_there_is_told(tmp_path):
+    with Client(f"unix:{tmp_path}/nothing") as client:
+        client.do("connect")
+        assert "No such file" in " ".join(client.wait("disconnected", "-6"))
 
 
 @pytest.fixture(scope="module")
