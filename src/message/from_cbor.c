@@ -30,7 +30,7 @@ struct level {
 struct writer {
 	struct buffer *out;
 	struct buffer chunks; /* of the string that comes in pieces */
-	struct level levels[JSON_MAX_DEPTH + 1];
+	struct level levels[JSON_MAX_DEPTH + 1]; /* a string on top */
 	size_t depth;
 	bool complete;
 	const char *why; /* it cannot go on */
@@ -94,16 +94,17 @@ static void push(struct writer *writer, struct level level)
 {
 	level.empty = true;
 	level.key = level.kind == MAP;
-	if (writer->depth == JSON_MAX_DEPTH && level.kind < TEXT_CHUNKS)
-		writer->why = "too many levels of nesting";
-	else
-		writer->levels[writer->depth++] = level;
+	writer->levels[writer->depth++] = level;
 }
 
 static void begin_container(struct writer *writer, struct level level)
 {
 	if (!begin_value(writer, false))
 		return;
+	if (writer->depth == JSON_MAX_DEPTH) {
+		writer->why = "too many levels of nesting";
+		return;
+	}
 	buffer_append_text(writer->out, level.kind == MAP ? "{" : "[");
 	if (level.endless || level.left > 0) {
 		push(writer, level);

@@ -165,6 +165,7 @@ static void nesting_is_bounded(void **state)
 
 	(void)state;
 	assert_int_equal(nest(JSON_MAX_DEPTH, &err), 0);
+	assert_int_equal(nest(JSON_MAX_DEPTH + 1, &err), STATUS_INVALID);
 	assert_int_equal(nest(100000, &err), STATUS_INVALID);
 	assert_non_null(strstr(err.text, "too many levels"));
 }
