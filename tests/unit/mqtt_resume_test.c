@@ -192,6 +192,65 @@ static void answer_of_the_wrong_kind_ends_the_connection(void **state)
 	}
 }
 
+/* ---- without memory ---- */
+
+static void talk(struct session *session, struct arena *arena,
+		 const char *bytes, size_t size)
+{
+	const struct error gone = {STATUS_AWAY, "gone"};
+	struct session_event event;
+
+	buffer_append(session_input(session), bytes, size);
+	if (session_input(session)->failed)
+		session_transport_lost(session, &gone);
+	while (session_next(session, arena, &event))
+		if (event.kind == SESSION_CLOSED)
+			session_connect(session);
+}
+
+/* Whatever can happen, some of it, and again on the next connection. */
+static void live(struct session *session, struct arena *arena)
+{
+	const struct mqtt_message message = {.topic = {"t", 1}, .qos = 2};
+	const struct mqtt_filter filter = {.filter = {"f", 1}};
+	const struct error gone = {STATUS_AWAY, "gone"};
+	uint64_t tag;
+
+	for (unsigned i = 0; i < 2; i++) {
+		talk(session, arena, "\x20\x03\0\0\0", 5);
+		for (unsigned n = 0; n < 20; n++)
+			(void)session_publish(session, &message, &tag, NULL);
+		(void)session_subscribe(session, &filter, 1, &tag, NULL);
+		talk(session, arena, "\x50\x02\0\1\x70\x02\0\1", 8);
+		talk(session, arena,
+		     "\x34\x0e\0\1t\0\1\x07\x26\0\1a\0\1bx\x62\x02\0\1", 20);
+		session_acknowledge(session, 1);
+		session_transport_lost(session, &gone);
+		talk(session, arena, "", 0);
+	}
+}
+
+static void memory_may_end_anywhere(void **state)
+{
+	bool ended = true;
+
+	(void)state;
+	for (unsigned nth = 1; ended; nth++) {
+		struct arena arena = {0};
+		struct session *session;
+
+		assert_int_equal(session_create(&session, &peer_kept, NULL), 0);
+		session_connect(session);
+		memory_ends_at(nth);
+		live(session, &arena);
+		ended = memory_ended();
+		memory_ends_at(0);
+		live(session, &arena);
+		session_destroy(session);
+		arena_finish(&arena);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -208,6 +267,7 @@ int main(void)
 		cmocka_unit_test(repeated_pubrec_is_answered_again),
 		cmocka_unit_test(pubrec_of_an_unknown_message_is_released),
 		cmocka_unit_test(answer_of_the_wrong_kind_ends_the_connection),
+		cmocka_unit_test(memory_may_end_anywhere),
 	};
 
 	return peer_run(tests, sizeof(tests) / sizeof(tests[0]));
