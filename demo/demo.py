@@ -3,7 +3,7 @@
 """Two services talk over postbus, and every message is shown as it moves.
 
 ebmr runs batches, edgenexus knows the machines. Each has a database of its own
-and a `postbus worker` beside it. Neither has heard of RabbitMQ: a service
+and a `postbus worker` beside it. Neither has heard of RabbitMQ, or MQTT: a service
 writes what it says into its outbox and reads what others say from its inbox,
 in plain SQL and in the same transaction as its own data. That is all of the
 code below; how the scene is set and lit is in stage.py.
@@ -22,6 +22,18 @@ INSERT INTO event_bus_outbound_event
        (message_type, topic, request_id, reply_to, payload)
 VALUES ('request', 'edgenexus.request.machine.read', 'req-100',
         'ebmr.response.machine.read', '{"machine_id":"M1"}')"""
+
+DEVICE_EVENT = {
+    "apiVersion": "v3",
+    "id": "d5471d59-2810-419a-8744-18eb8fa03465",
+    "deviceName": "M1",
+    "profileName": "machine",
+    "sourceName": "Temperature",
+    "origin": 1602168089665565200,
+    "readings": [
+        {"resourceName": "Temperature", "valueType": "Float64", "value": "71.50", "units": "C"}
+    ],
+}
 
 
 def main():
@@ -47,6 +59,12 @@ def main():
         serve_requests(edgenexus.database)
         stage.follow(edgenexus, ebmr)
         read_answers(ebmr.database)
+
+        stage.chapter("A device reports in EdgeX's own words over MQTT")
+        edgenexus.listen_to_devices("edgex/events/#")
+        stage.device_speaks("edgex/events/device/device-plc/machine/M1/Temperature", DEVICE_EVENT)
+        stage.show_arrival(edgenexus, DEVICE_EVENT["id"])
+        stage.say(f"edgenexus notes {note_temperatures(edgenexus.database)} °C for machine M1.")
 
         stage.chapter("A shell script can speak for ebmr too")
         ebmr.postbus(
@@ -128,6 +146,21 @@ def serve_requests(database):
             mark_processed(database, message)
 
 
+def note_temperatures(database):
+    """A device's event is a row like any other; its id keeps it from coming twice."""
+    for message in pending(database):
+        with database:
+            if message["event_type"] == "edgex.device.event":
+                database.execute(
+                    """UPDATE machine SET temperature =
+                              json_extract(?, '$.readings[0].value')
+                       WHERE machine_id = json_extract(?, '$.deviceName')""",
+                    (message["payload"], message["payload"]),
+                )
+            mark_processed(database, message)
+    return database.execute("SELECT temperature FROM machine").fetchone()[0]
+
+
 def answer_machine_read(database, request):
     machine_id = json.loads(request["payload"])["machine_id"]
     database.execute("UPDATE machine SET reads = reads + 1 WHERE machine_id = ?", (machine_id,))
@@ -177,7 +210,7 @@ def install_own_tables(ebmr, edgenexus):
     edgenexus.executescript(
         """
         CREATE TABLE machine (machine_id text PRIMARY KEY, state text, batch_id text,
-                              reads integer DEFAULT 0);
+                              temperature text, reads integer DEFAULT 0);
         INSERT INTO machine (machine_id, state) VALUES ('M1', 'running');"""
     )
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The demo's scene and lights: RabbitMQ, databases, workers, and what is printed.
+"""The demo's scene and lights: brokers, databases, workers, and what is printed.
 
 Everything started here ends with the `with` block, however that is left; what
 the block cannot end itself (after SIGKILL) the kernel does.
 """
 
 import contextlib
+import json
 import os
 import shlex
 import shutil
@@ -19,8 +20,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
-from support.process import Process  # noqa: E402
-from support.servers import RabbitMQ  # noqa: E402
+from support.process import Process, require  # noqa: E402
+from support.servers import HOST, Mosquitto, RabbitMQ  # noqa: E402
 
 PROGRAM = Path(os.environ.get("POSTBUS", ROOT / "build" / "postbus")).absolute()
 DEADLINE = 30
@@ -41,6 +42,7 @@ class Service:
         self.path = stage.directory / f"{name}.db"
         self.database = None  # a sqlite3 connection, once the tables are there
         self.worker = None
+        self.edge = None  # the worker that listens to devices
         self.followed = 0  # outbox rows up to this seq have been shown
         self.handled = 0  # inbox rows up to this id have been shown as processed
 
@@ -70,16 +72,36 @@ class Service:
         )
         self.database = sqlite3.connect(self.path, timeout=DEADLINE)
         self.database.row_factory = sqlite3.Row
-        self.stage.say(f"{self.name}$ postbus worker --config-key default &", DIM)
-        self.worker = Process(
-            [PROGRAM, "worker", "--config-key", "default"],
-            self.stage.directory / f"{self.name}.log",
+        self.worker = self.start_worker("default")
+
+    def start_worker(self, key):
+        self.stage.say(f"{self.name}$ postbus worker --config-key {key} &", DIM)
+        return Process(
+            [PROGRAM, "worker", "--config-key", key],
+            self.stage.directory / f"{self.name}-{key}.log",
             env=self.environment(),
         )
 
+    def listen_to_devices(self, *topics):
+        """A second config key, whose broker is MQTT, and a worker for it."""
+        self.postbus(
+            *("config", "set", "edge", "broker_type=mqtt", "relay_enabled=false"),
+            *(f"port={self.stage.mosquitto.port}", f"source_service={self.name}"),
+            f"subscribe_topics={','.join(topics)}",
+        )
+        self.edge = self.start_worker("edge")
+        self.stage.wait_until(
+            lambda: "intake state=running" in self.edge.output(),
+            f"the worker that listens for {self.name} is not running",
+        )
+
+    def workers(self):
+        return [worker for worker in (self.worker, self.edge) if worker is not None]
+
     def close(self):
-        if self.worker is not None and self.worker.running():
-            self.worker.terminate()
+        for worker in self.workers():
+            if worker.running():
+                worker.terminate()
         if self.database is not None:
             self.database.close()
 
@@ -96,6 +118,7 @@ class Stage:
         self.chapters = 0
         self.directory = None
         self.rabbitmq = None
+        self.mosquitto = None
         self.cleaning = contextlib.ExitStack()
 
     def __enter__(self):
@@ -105,8 +128,9 @@ class Stage:
             raise Failure(f"{PROGRAM} is not there; `make` builds it")
         temporary = tempfile.TemporaryDirectory(prefix="postbus-demo-")
         self.directory = Path(self.cleaning.enter_context(temporary))
-        self.say("Starting a private RabbitMQ ...", DIM)
+        self.say("Starting a private RabbitMQ and a private Mosquitto ...", DIM)
         try:
+            self.mosquitto = self.cleaning.enter_context(Mosquitto())
             self.rabbitmq = self.cleaning.enter_context(RabbitMQ())
         except BaseException:
             self.cleaning.close()
@@ -134,8 +158,8 @@ class Stage:
         deadline = time.monotonic() + DEADLINE
         while not (value := true()):
             for service in self.services:
-                if not service.worker.running():
-                    raise Failure(f"the worker of {service.name} has ended")
+                if not all(worker.running() for worker in service.workers()):
+                    raise Failure(f"a worker of {service.name} has ended")
             if time.monotonic() > deadline:
                 raise Failure(f"{otherwise}, after {DEADLINE} s")
             time.sleep(0.005)
@@ -223,6 +247,28 @@ class Stage:
         )
         self.moved(receiver, "←", "inbox", received, received["payload"])
 
+    def device_speaks(self, topic, event):
+        """Any MQTT client will do: this is Mosquitto's own."""
+        body = json.dumps(event)
+        self.say(f"device$ mosquitto_pub -q 1 -t {topic} -m '{body}'", DIM)
+        subprocess.run(
+            [
+                *(require("mosquitto_pub"), "-h", HOST, "-p", str(self.mosquitto.port)),
+                *("-q", "1", "-t", topic, "-m", body),
+            ],
+            check=True,
+        )
+
+    def show_arrival(self, service, message_id):
+        row = self.wait_until(
+            lambda: service.row(
+                "SELECT * FROM event_bus_inbound_event WHERE message_id = ?", message_id
+            ),
+            f"the device's event has not reached {service.name}",
+        )
+        note = f"{row['event_type']} from {row['source_service']}"
+        self.moved(service, "←", "inbox", row, note)
+
     def watch_arrival(self, service, count):
         """A progress bar, or a line now and then, until `count` more are in."""
         query = """SELECT count(*) FROM event_bus_inbound_event
@@ -251,9 +297,9 @@ class Stage:
 
     def show_logs(self):
         for service in self.services:
-            if service.worker is not None:
-                self.say(f"\nThe last words of {service.name}'s worker:", BOLD)
-                print(service.worker.tail(10))
+            for worker in service.workers():
+                self.say(f"\nThe last words of {worker.log.stem}:", BOLD)
+                print(worker.tail(10))
 
 
 def end_well_on_signals():
