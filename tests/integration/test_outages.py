@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The broker goes away, stands still or takes nothing, and comes back."""
+"""Broker and database go away, stand still or take nothing, and come back."""
+
+from contextlib import closing
 
 from support.process import wait_until
 from support.service import INBOX, OUTBOX, event, message
@@ -141,18 +143,30 @@ def test_connection_closed_by_an_administrator_is_opened_again(rabbitmq, service
 def test_database_held_by_its_application_delays_and_loses_nothing(service, vhost):
     vhost.declare_queue("probe", "event.orders.#")
     worker = service.start()
-    connection = service.database.connect()
-    connection.execute("BEGIN IMMEDIATE")
-    vhost.publish_all(message() for _ in range(50))
-    worker.wait_for_output("stalled")
-    assert service.count(INBOX) == 0
-    connection.execute(
-        f"INSERT INTO {OUTBOX} (topic, event_type) VALUES ('event.a.b.c', 'b.c')"
-    )
-    connection.execute("COMMIT")
-    connection.close()
+    with closing(service.database.connect()) as application:
+        application.execute("BEGIN IMMEDIATE")
+        vhost.publish_all(message() for _ in range(50))
+        worker.wait_for_line("intake", "stalled")
+        assert service.count(INBOX) == 0
+        application.execute(
+            f"INSERT INTO {OUTBOX} (topic, event_type) VALUES ('event.a.b.c', 'b.c')"
+        )
+        application.execute("COMMIT")
     service.wait_count(INBOX, 50)
     service.wait_count(OUTBOX, 1, "status = 'published'")
     service.wait_lanes(worker, "running", "running")
     wait_until(lambda: vhost.count("orders") == 0)
     worker.stop()
+
+
+def test_worker_killed_before_its_commit_has_acknowledged_nothing(service, vhost):
+    worker = service.start()
+    with closing(service.database.connect()) as application:
+        application.execute("BEGIN IMMEDIATE")
+        vhost.publish_all(message() for _ in range(20))
+        worker.wait_for_line("intake", "stalled")
+        worker.kill()
+        wait_until(lambda: vhost.count("orders") == 20)
+    service.start()
+    service.wait_count(INBOX, 20)
+    assert service.rejected() == []
