@@ -41,6 +41,14 @@ void config_sql_select(struct buffer *sql, const struct dialect *dialect,
 
 /* ---- reading ---- */
 
+int config_sql_missing(const char *config_key, struct error *err)
+{
+	return error_set(err, STATUS_NOT_FOUND,
+			 "there is no config %s; `postbus config set %s "
+			 "name=value...` creates it",
+			 config_key, config_key);
+}
+
 static int load_field(struct runtime_config *config,
 		      const struct config_field *field, struct span value,
 		      struct error *err)

@@ -22,6 +22,9 @@ enum {
 void config_sql_select(struct buffer *sql, const struct dialect *dialect,
 		       bool all);
 
+/* STATUS_NOT_FOUND, and what to do about it. */
+int config_sql_missing(const char *config_key, struct error *err);
+
 /* Inits *config from one row of that statement. STATUS_INVALID names the
  * column whose value cannot be. */
 int config_sql_load(struct runtime_config *config, const struct span *values,

@@ -98,15 +98,6 @@ static const char *migration(int i, const char **name)
 	return migrations_postgres[i].sql;
 }
 
-static int count_migrations(void)
-{
-	int count = 0;
-
-	while (migrations_postgres[count].name != NULL)
-		count++;
-	return count;
-}
-
 static int run_sql(struct postgres_store *store, const char *sql,
 		   postgres_row_fn *each, void *context, struct error *err)
 {
@@ -158,7 +149,7 @@ static int read_schema(struct store *store, int *have, int *want,
 	int status = postgres_call(store, read_version, have, err);
 
 	if (status == 0)
-		*want = count_migrations();
+		*want = migration_count(migrations_postgres);
 	return status;
 }
 
@@ -232,7 +223,8 @@ static int migrate(struct store *store, struct error *err)
 	int have = 0;
 	int status = postgres_call(store, read_version, &have, err);
 
-	for (int i = have; status == 0 && i < count_migrations(); i++)
+	for (int i = have;
+	     status == 0 && i < migration_count(migrations_postgres); i++)
 		status = postgres_transaction(store, apply, &i, err);
 	return status;
 }

@@ -122,15 +122,12 @@ static struct column read_column(const PGresult *row, int at,
 				 const struct listed_column *listed)
 {
 	struct column column = {listed->name, listed->type,
-				postgres_text(row, at)};
+				postgres_shown(row, at)};
 
 	if (!span_present(column.value))
 		column.type = COLUMN_NULL;
 	else if (listed->type == COLUMN_BYTES)
 		column.value = decode_bytes(column.value);
-	else if (listed->type == COLUMN_BOOLEAN)
-		column.value = postgres_boolean(row, at) ? SPAN_LIT("1")
-							 : SPAN_LIT("0");
 	return column;
 }
 

@@ -178,6 +178,8 @@ static int check_parameters(const struct postgres_query *query,
 
 /* ---- rows ---- */
 
+enum { BOOLEAN_OID = 16 }; /* the server's pg_type says so for ever */
+
 struct span postgres_text(const PGresult *row, int column)
 {
 	if (PQgetisnull(row, 0, column))
@@ -194,6 +196,13 @@ int64_t postgres_integer(const PGresult *row, int column)
 bool postgres_boolean(const PGresult *row, int column)
 {
 	return *PQgetvalue(row, 0, column) == 't';
+}
+
+struct span postgres_shown(const PGresult *row, int column)
+{
+	if (PQftype(row, column) != BOOLEAN_OID || PQgetisnull(row, 0, column))
+		return postgres_text(row, column);
+	return postgres_boolean(row, column) ? SPAN_LIT("1") : SPAN_LIT("0");
 }
 
 int postgres_read_integer(void *context, const PGresult *row, struct error *err)

@@ -79,6 +79,8 @@ struct span postgres_text(const PGresult *row, int column);
 /* 0 for null. */
 int64_t postgres_integer(const PGresult *row, int column);
 bool postgres_boolean(const PGresult *row, int column);
+/* The text as every store gives it: a boolean is "0" or "1". */
+struct span postgres_shown(const PGresult *row, int column);
 /* Such a callback: puts column 0 where context, an int64_t, is. */
 postgres_row_fn postgres_read_integer;
 

@@ -98,14 +98,6 @@ struct config_reading {
 	struct runtime_config *config;
 };
 
-static int no_config(const char *config_key, struct error *err)
-{
-	return error_set(err, STATUS_NOT_FOUND,
-			 "there is no config %s; `postbus config set %s "
-			 "name=value...` creates it",
-			 config_key, config_key);
-}
-
 static int read_config_version(struct postgres_store *store, void *context,
 			       struct error *err)
 {
@@ -120,7 +112,7 @@ static int read_config_version(struct postgres_store *store, void *context,
 	status = postgres_run(store, &query, postgres_read_integer,
 			      &reading->version, err);
 	if (status == 0 && reading->version == 0)
-		status = no_config(reading->config_key, err);
+		status = config_sql_missing(reading->config_key, err);
 	return status;
 }
 
@@ -138,7 +130,7 @@ int postgres_config_version(struct store *store, const char *config_key,
 void postgres_config_values(const PGresult *row, struct span *values)
 {
 	for (int i = 0; i < PQnfields(row); i++)
-		values[i] = postgres_text(row, i);
+		values[i] = postgres_shown(row, i);
 }
 
 static int read_config(void *context, const PGresult *row, struct error *err)
@@ -165,7 +157,7 @@ static int load_config(struct postgres_store *store, void *context,
 	postgres_add_string(&query, reading->config_key);
 	status = postgres_run(store, &query, read_config, reading, err);
 	if (status == 0 && reading->version == 0)
-		status = no_config(reading->config_key, err);
+		status = config_sql_missing(reading->config_key, err);
 	buffer_finish(&sql);
 	return status;
 }

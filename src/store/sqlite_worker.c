@@ -136,14 +136,6 @@ int sqlite_farewell(struct store *base, const struct heartbeat *beat,
 
 /* ---- config ---- */
 
-static int no_config(const char *config_key, struct error *err)
-{
-	return error_set(err, STATUS_NOT_FOUND,
-			 "there is no config %s; `postbus config set %s "
-			 "name=value...` creates it",
-			 config_key, config_key);
-}
-
 int sqlite_config_version(struct store *base, const char *config_key,
 			  int64_t *version, struct error *err)
 {
@@ -163,7 +155,7 @@ int sqlite_config_version(struct store *base, const char *config_key,
 		if (status > 0)
 			*version = sqlite3_column_int64(statement, 0);
 		else if (status == 0)
-			status = no_config(config_key, err);
+			status = config_sql_missing(config_key, err);
 		sqlite3_reset(statement);
 	}
 	return sqlite_leave(store, status < 0 ? status : 0);
@@ -194,7 +186,7 @@ int sqlite_config_load(struct store *base, const char *config_key,
 	sqlite_bind_string(statement, 1, config_key);
 	status = sqlite_step(store, statement, err);
 	if (status == 0)
-		status = no_config(config_key, err);
+		status = config_sql_missing(config_key, err);
 	if (status < 0)
 		goto out;
 	sqlite_config_values(statement, values);

@@ -219,6 +219,9 @@ static void a_config_is_listed_with_the_settings_of_its_broker(void **state)
 		"");
 	assert_string_equal(browse(kit, TABLE_CONFIGS, all, "exchange").value,
 			    "interservice");
+	assert_string_equal(browse(kit, TABLE_CONFIGS, all, "is_active").value,
+			    "1");
+	assert_string_equal(browse(kit, TABLE_CONFIGS, all, "tls").value, "0");
 }
 
 static void every_table_can_be_listed(void **state)

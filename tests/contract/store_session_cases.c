@@ -15,7 +15,7 @@ static void what_is_not_there_is_not_found(void **state)
 	struct store *store = NULL;
 
 	if (kit->driver == &kit_postgres)
-		skip(); /* a database is its administrator's to make */
+		return; /* a database is its administrator's to make */
 	kit->driver->create(&nowhere);
 	assert_int_equal(store_open(&store, nowhere.url, false, &kit->err),
 			 STATUS_NOT_FOUND);
@@ -230,7 +230,7 @@ static void a_row_written_by_plain_sql_wakes(void **state)
 	struct kit *kit = *state;
 
 	if (kit->driver == &kit_memory)
-		skip(); /* nobody else writes there */
+		return; /* nobody else writes there */
 	kit->store->driver->wake_fd(kit->store);
 	becomes_awake(kit->store);
 	sql_run(kit, "INSERT INTO event_bus_outbound_event (topic) "
