@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "store/postgres.h"
+#include "store/row.h"
 #include "store/text.h"
 
 /* One statement, one transaction. It need not be on disk at once: what a
@@ -26,21 +27,6 @@ struct settling {
 
 enum { SEQ, STATUS, DELAY, ATTEMPTS, REASON, SETTLE_COLUMNS };
 
-static const char *status_after(enum outcome_kind kind)
-{
-	switch (kind) {
-	case OUTCOME_PUBLISHED:
-		return "published";
-	case OUTCOME_RETRY:
-		return "pending";
-	case OUTCOME_ERROR:
-		return "error";
-	case OUTCOME_INVALID:
-		break;
-	}
-	return "invalid";
-}
-
 static int add_outcome(struct postgres_array *columns,
 		       const struct outcome *outcome, struct arena *arena,
 		       struct error *err)
@@ -55,7 +41,7 @@ static int add_outcome(struct postgres_array *columns,
 		return status;
 	postgres_array_add_integer(&columns[SEQ], outcome->seq);
 	postgres_array_add(&columns[STATUS],
-			   span_of(status_after(outcome->kind)));
+			   span_of(row_status_after(outcome->kind)));
 	if (retry)
 		postgres_array_add_integer(&columns[DELAY], outcome->delay);
 	else

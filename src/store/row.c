@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One outbox row on its way out of a SQL database. */
+/* One outbox row on its way out of a SQL database, and back. */
 #include "store/row.h"
 
 #include <stdio.h>
@@ -39,4 +39,19 @@ int row_break(struct outbox_row *row, const char *column, const char *what,
 size_t row_bytes(const struct outbox_row *row)
 {
 	return row->envelope.payload.len + row->headers.len;
+}
+
+const char *row_status_after(enum outcome_kind kind)
+{
+	switch (kind) {
+	case OUTCOME_PUBLISHED:
+		return "published";
+	case OUTCOME_RETRY:
+		return "pending";
+	case OUTCOME_ERROR:
+		return "error";
+	case OUTCOME_INVALID:
+		break;
+	}
+	return "invalid";
 }

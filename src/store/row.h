@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One outbox row on its way out of a SQL database. */
+/* One outbox row on its way out of a SQL database, and back. */
 #ifndef STORE_ROW_H
 #define STORE_ROW_H
 
@@ -18,5 +18,8 @@ int row_break(struct outbox_row *row, const char *column, const char *what,
 
 /* What counts towards a claim's max_bytes. */
 size_t row_bytes(const struct outbox_row *row);
+
+/* The status that an outcome leaves. */
+const char *row_status_after(enum outcome_kind kind);
 
 #endif

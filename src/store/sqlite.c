@@ -93,15 +93,6 @@ static int read_schema(struct sqlite_store *store, int *have, struct error *err)
 	return status;
 }
 
-static int count_migrations(void)
-{
-	int count = 0;
-
-	while (migrations_sqlite[count].name != NULL)
-		count++;
-	return count;
-}
-
 int sqlite_schema(struct store *base, int *have, int *want, struct error *err)
 {
 	struct sqlite_store *store = sqlite_of(base);
@@ -111,7 +102,7 @@ int sqlite_schema(struct store *base, int *have, int *want, struct error *err)
 		return status;
 	status = read_schema(store, have, err);
 	if (status == 0)
-		*want = count_migrations();
+		*want = migration_count(migrations_sqlite);
 	return sqlite_leave(store, status);
 }
 
@@ -136,7 +127,7 @@ static int apply(struct sqlite_store *store, int i, struct error *err)
 int sqlite_migrate(struct store *base, struct error *err)
 {
 	struct sqlite_store *store = sqlite_of(base);
-	int want = count_migrations();
+	int want = migration_count(migrations_sqlite);
 	int have = 0;
 	int status = sqlite_enter(store, err);
 

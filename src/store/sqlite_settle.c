@@ -2,6 +2,7 @@
 /* Writing outbox rows on SQLite: their outcomes, and new ones. */
 #include <stdio.h>
 
+#include "store/row.h"
 #include "store/sqlite_row.h"
 #include "store/text.h"
 
@@ -12,21 +13,6 @@ static const char settle_sql[] =
 	"next_retry_at = ?4, retry_count = retry_count + ?5, "
 	"last_error = ?6, updated_at = ?3 "
 	"WHERE seq = ?1 AND status = 'pending'";
-
-static const char *status_after(enum outcome_kind kind)
-{
-	switch (kind) {
-	case OUTCOME_PUBLISHED:
-		return "published";
-	case OUTCOME_RETRY:
-		return "pending";
-	case OUTCOME_ERROR:
-		return "error";
-	case OUTCOME_INVALID:
-		break;
-	}
-	return "invalid";
-}
 
 static int settle_row(struct sqlite_store *store, const struct outcome *outcome,
 		      const char *now, struct arena *arena, struct error *err)
@@ -46,7 +32,7 @@ static int settle_row(struct sqlite_store *store, const struct outcome *outcome,
 	if (status < 0)
 		return status;
 	sqlite3_bind_int64(statement, 1, outcome->seq);
-	sqlite_bind_string(statement, 2, status_after(outcome->kind));
+	sqlite_bind_string(statement, 2, row_status_after(outcome->kind));
 	sqlite_bind_string(statement, 3, now);
 	sqlite_bind_string(statement, 4, retry ? due : NULL);
 	sqlite3_bind_int(statement, 5, attempted);
