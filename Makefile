@@ -37,8 +37,8 @@ bench: ## measure throughput and latency against real servers
 	$(PYTHON) bench/bench.py build/bench.json
 
 fuzz: build-fuzz/build.ninja ## fuzz each parser for T seconds (60)
-	ninja -C build-fuzz
-	@set -e; for target in build-fuzz/tests/fuzz/fuzz_*[a-z]; do \
+	ninja -C build-fuzz fuzz
+	@set -e; for target in $$(find build-fuzz/tests/fuzz -type f -perm -1 -name "fuzz_*"); do \
 		name=$${target##*/fuzz_}; \
 		mkdir -p build-fuzz/corpus/$$name; \
 		(cd build-fuzz && tests/fuzz/fuzz_$$name -max_total_time=$(T) \

@@ -20,13 +20,6 @@ static void connected(struct postbus_mqtt *client, bool session_present,
 		postbus_mqtt_subscribe(client, filter, 2, granted, NULL);
 }
 
-static void disconnected(struct postbus_mqtt *client, int status,
-			 const char *error, void *user)
-{
-	(void)client, (void)user;
-	fprintf(stderr, "disconnected (%d): %s\n", status, error);
-}
-
 /* Acknowledged when this returns: what is printed has been received. */
 static void arrived(struct postbus_mqtt *client,
 		    const struct postbus_mqtt_message *message, void *user)
@@ -48,7 +41,6 @@ int main(int argc, char **argv)
 		return 2;
 	client = postbus_mqtt_create(argv[1]);
 	postbus_mqtt_on_connected(client, connected, argv[2]);
-	postbus_mqtt_on_disconnected(client, disconnected, NULL);
 	postbus_mqtt_on_message(client, arrived, NULL);
 	if (postbus_mqtt_connect(client) == POSTBUS_OK)
 		postbus_mqtt_run(client);

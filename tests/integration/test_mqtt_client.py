@@ -37,7 +37,7 @@ def example(name):
     return BUILD / "examples" / name
 
 
-def test_examples_are_forty_lines_that_talk_to_each_other(mosquitto, tmp_path):
+def test_examples_talk_to_each_other(mosquitto, tmp_path):
     subscriber = [example("mqtt-subscribe"), url(mosquitto), "a/#"]
     with Process(subscriber, tmp_path / "log") as listening:
         listening.wait_for_output("subscribed with QoS 2")
