@@ -4,9 +4,6 @@
 
 #include <stdlib.h>
 
-/* Stopped for longer than this, somebody else may have taken over. */
-static const usec_t lease = 3 * USEC_PER_SEC;
-
 /* ---- life ---- */
 
 int relay_create(struct relay **out, const struct runtime_config *config,
@@ -25,7 +22,7 @@ int relay_create(struct relay **out, const struct runtime_config *config,
 	relay->broker = broker;
 	relay->random.state = seed;
 	relay->report.state = relay->report.told = LANE_STANDBY;
-	relay->settle_at = relay->due_at = relay->awaited = USEC_NEVER;
+	relay->settle_at = relay->due_at = USEC_NEVER;
 	outgoing_init(&relay->outgoing, config);
 	relay->outcomes = calloc(window, sizeof(*relay->outcomes));
 	relay->busy = calloc(window, sizeof(*relay->busy));
@@ -130,16 +127,31 @@ static void take_lock(struct relay *relay, usec_t now)
 	}
 }
 
-/* After a long stop (SIGSTOP, suspend) the lock has to be asked for again. */
+/* A standby is patient for three heartbeats, of which one may have passed when
+ * a process stops (SIGSTOP, suspend). */
+static usec_t lease(const struct relay *relay)
+{
+	double seconds = relay->config->heartbeat_interval_seconds;
+
+	if (seconds <= 0)
+		seconds = relay->store->driver->heartbeat_seconds;
+	return (usec_t)(1.5 * seconds * USEC_PER_SEC);
+}
+
+/* After a stop for that long somebody else may have the lock: nothing of ours
+ * goes out before it is known to be held still. */
 static void notice_gap(struct relay *relay, usec_t now)
 {
+	usec_t gap = now - relay->stepped_at;
 	struct error err;
 
-	if (!relay->holding || relay->awaited == USEC_NEVER ||
-	    now - relay->awaited < lease)
+	if (!relay->holding || gap < lease(relay) ||
+	    relay->store->driver->lock(relay->store, relay->config->config_key,
+				       "relay", &err) == 0)
 		return;
-	error_set(&err, STATUS_AWAY, "the process stood still for %lld seconds",
-		  (long long)((now - relay->awaited) / USEC_PER_SEC));
+	error_set(&err, STATUS_AWAY,
+		  "the process stood still for %.1f seconds and lost its lock",
+		  (double)gap / USEC_PER_SEC);
 	cut_link(relay, now);
 	relay->holding = false;
 	relay->store_at = now;
@@ -179,6 +191,7 @@ static void settle(struct relay *relay, usec_t now)
 		look_back(relay, relay->freed_seq);
 	relay->freed_seq = 0;
 	relay->settle_at = USEC_NEVER;
+	relay->again = relay->draining;
 }
 
 static void connect_if_due(struct relay *relay, usec_t now)
@@ -226,10 +239,10 @@ static void drain(struct relay *relay, usec_t now)
 
 static void plan_wait(struct relay *relay, usec_t now, struct wait *wait)
 {
-	if (relay->report.state == LANE_STOPPED) {
-		relay->awaited = USEC_NEVER;
+	if (relay->report.state == LANE_STOPPED)
 		return;
-	}
+	if (relay->again)
+		wait_until(wait, now);
 	if (!relay->holding)
 		wait_until(wait, relay->store_at);
 	else if (!relay->linked && !relay->draining)
@@ -245,9 +258,10 @@ static void plan_wait(struct relay *relay, usec_t now, struct wait *wait)
 			 POLLIN);
 	}
 	wait_until(wait, now + RELAY_SWEEP_EVERY);
-	relay->awaited = wait->until > now ? wait->until : now;
 }
 
+/* Calls to the store come last: the process may be stopped in one, and what
+ * follows it has to wait for the next look at the gap. */
 void relay_step(struct relay *relay, usec_t now, struct wait *wait)
 {
 	wait_init(wait);
@@ -255,14 +269,15 @@ void relay_step(struct relay *relay, usec_t now, struct wait *wait)
 		notice_gap(relay, now);
 		relay_listen(relay, now);
 		relay_give_up_late_confirms(relay, now);
+		relay_send_ready(relay, now);
 		take_lock(relay, now);
-		relay_send_ready(relay, now);
-		settle(relay, now);
 		connect_if_due(relay, now);
-		relay_claim_if_due(relay, now);
-		relay_send_ready(relay, now);
 		drain(relay, now);
 		relay->broker->driver->flush(relay->broker, now, wait);
+		relay->again = false;
+		settle(relay, now);
+		relay_claim_if_due(relay, now);
 	}
+	relay->stepped_at = now;
 	plan_wait(relay, now, wait);
 }

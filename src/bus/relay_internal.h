@@ -49,7 +49,8 @@ struct relay {
 	bool draining;
 	bool closing;
 	usec_t drain_by;
-	usec_t awaited; /* until when the last step wanted to wait */
+	usec_t stepped_at; /* when the last step began */
+	bool again;	   /* the next step has something to do at once */
 };
 
 /* ---- relay.c ---- */
@@ -76,6 +77,7 @@ void relay_done(struct relay *relay, struct slot *slot, usec_t now,
 /* ---- relay_publish.c ---- */
 
 bool relay_may_claim(const struct relay *relay);
+/* What it takes the next step sends. */
 void relay_claim_if_due(struct relay *relay, usec_t now);
 void relay_send_ready(struct relay *relay, usec_t now);
 

@@ -78,6 +78,7 @@ static void claim(struct relay *relay, usec_t now)
 		return;
 	}
 	note_claim(relay, now, &wanted, &claimed->batch);
+	relay->again = claimed->batch.count > 0;
 	flight_add(flight, claimed);
 }
 

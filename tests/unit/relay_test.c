@@ -379,18 +379,42 @@ static void a_relay_that_lost_its_lock_publishes_nothing_more(void **state)
 	assert_int_equal(rig_counts(rig).outbox_published, 301);
 }
 
-static void a_long_stop_cuts_the_link_before_anything_is_sent(void **state)
+/* Rows of one key: the first is sent, the others are in hand. */
+static void stop_with_rows_in_hand(struct rig *rig, usec_t duration)
+{
+	knobs(rig)->confirm_delay = SECONDS(1) / 10;
+	run_up(rig);
+	for (int i = 0; i < 5; i++)
+		rig_event(rig, topic, "key");
+	while (rig_depth(rig) == 0)
+		rig_run(rig, 1);
+	rig->now += duration;
+}
+
+static void a_stop_in_which_the_lock_was_lost_is_noticed_first(void **state)
 {
 	struct rig *rig = *state;
-	struct wait wait;
 
-	run_up(rig);
-	rig_event(rig, topic, NULL);
-	rig->now += SECONDS(30);
-	relay_step(rig->relay.relay, rig->now, &wait);
+	rig->config.heartbeat_interval_seconds = 1;
+	stop_with_rows_in_hand(rig, SECONDS(2));
+	memory_fail("rig", MEMORY_SESSION_DIES, 1);
+	rig_run(rig, 1);
 	assert_int_not_equal(rig_relay_state(&rig->relay), LANE_RUNNING);
+	assert_int_equal(rig_depth(rig), 1);
 	rig_run(rig, SECONDS(10));
-	assert_int_equal(rig_counts(rig).outbox_published, 1);
+	assert_int_equal(rig_counts(rig).outbox_published, 5);
+}
+
+static void a_stop_that_cost_no_lock_repeats_nothing(void **state)
+{
+	struct rig *rig = *state;
+
+	rig->config.heartbeat_interval_seconds = 1;
+	stop_with_rows_in_hand(rig, SECONDS(30));
+	rig_run(rig, SECONDS(10));
+	assert_int_equal(rig_relay_state(&rig->relay), LANE_RUNNING);
+	assert_int_equal(rig_counts(rig).outbox_published, 5);
+	assert_int_equal(rig_depth(rig), 5);
 }
 
 /* ---- draining ---- */
@@ -458,7 +482,8 @@ int main(void)
 		rig_test(a_settle_whose_reply_is_lost_does_not_lose_the_row),
 		rig_test(a_second_relay_stands_by_and_takes_over),
 		rig_test(a_relay_that_lost_its_lock_publishes_nothing_more),
-		rig_test(a_long_stop_cuts_the_link_before_anything_is_sent),
+		rig_test(a_stop_in_which_the_lock_was_lost_is_noticed_first),
+		rig_test(a_stop_that_cost_no_lock_repeats_nothing),
 		rig_test(draining_settles_what_is_in_flight),
 		rig_test(draining_ends_in_time_when_the_broker_is_silent),
 	};
