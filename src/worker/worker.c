@@ -62,16 +62,17 @@ static void trouble(struct worker *worker, const struct error *why)
 	}
 }
 
-static void tell_lane(struct lane *lane, enum runner_kind kind)
+/* True if it has changed. */
+static bool tell_lane(struct lane *lane, enum runner_kind kind)
 {
 	uint64_t seen = lane->report.changes;
 	enum log_level level = LOG_LEVEL_INFO;
 
 	if (lane->runner == NULL)
-		return;
+		return false;
 	runner_report(lane->runner, &lane->report);
 	if (lane->report.changes == seen)
-		return;
+		return false;
 	clock_format(clock_wall(), lane->since);
 	if (lane->report.error.text[0] != '\0')
 		level = LOG_LEVEL_WARNING;
@@ -80,12 +81,15 @@ static void tell_lane(struct lane *lane, enum runner_kind kind)
 		  lane->report.error.text[0] != '\0' ? lane->report.error.text
 						     : NULL,
 		  NULL);
+	return true;
 }
 
+/* The database is told at once too, whatever the heartbeat's interval. */
 static void tell_lanes(struct worker *worker)
 {
 	for (int i = 0; i < LANES; i++)
-		tell_lane(&worker->lanes[i], (enum runner_kind)i);
+		if (tell_lane(&worker->lanes[i], (enum runner_kind)i))
+			worker->beat_at = 0;
 }
 
 /* ---- heartbeat ---- */
