@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 
 PYTHON = /usr/bin/python3
-SOURCES = $(shell find src include tests bench -name '*.[ch]')
+SOURCES = $(shell find src include examples tests bench -name '*.[ch]')
 
 # How long `make fuzz` lets each target run, in seconds.
 T ?= 60

@@ -45,7 +45,8 @@ POSTBUS_API void postbus_mqtt_destroy(struct postbus_mqtt *client);
  *
  *	client_id	 the server's choice unless given
  *	username, password
- *	version		 "5", "3.1.1"; otherwise 5, then 3.1.1 if refused
+ *	version		 "5", "3.1.1"; otherwise 5, then 3.1.1 if the server
+ *			 refuses it or closes the line
  *	clean_start	 "true": take up nothing of an earlier program; "false"
  *			 only with a client_id of one's own. Default true
  *	session_expiry	 seconds that the server keeps subscriptions and

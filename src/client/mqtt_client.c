@@ -11,6 +11,9 @@ enum { INPUT_LIMIT = 64 * 1024 };
 /* How long a goodbye may take. */
 #define CLOSE_PATIENCE (2 * USEC_PER_SEC)
 
+/* What an attempt to connect waits for whose first one waited for nothing. */
+#define SECOND_WAIT (100 * USEC_PER_MSEC)
+
 #define SAME(name)                                                \
 	_Static_assert((int)STATUS_##name == (int)POSTBUS_##name, \
 		       "public statuses are the inner ones")
@@ -223,7 +226,7 @@ static void plan_retry(struct postbus_mqtt *client)
 	client->retry_at =
 		clock_monotonic() + half +
 		(usec_t)random_below(&client->random, (uint64_t)half + 1);
-	client->retry_after = after * 2;
+	client->retry_after = after > 0 ? after * 2 : SECOND_WAIT;
 	client_move(client, CLIENT_WAITING);
 }
 

@@ -71,6 +71,7 @@ struct postbus_mqtt {
 	struct pending pending;
 	uint64_t last_tag;   /* the newest of `session` */
 	struct arena arena;  /* of the events being told */
+	bool was_up;	     /* the server speaks `version` */
 	bool url_is_bad;     /* `error` says why */
 	bool stream_is_over; /* nothing more can be read or written */
 	bool leave;	     /* asked to disconnect */

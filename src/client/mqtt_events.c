@@ -7,6 +7,7 @@
 static void tell_connected(struct postbus_mqtt *client, bool session_present)
 {
 	client_move(client, CLIENT_UP);
+	client->was_up = true;
 	client->retry_after = client->options.retry_min * USEC_PER_SEC;
 	if (client->leave)
 		postbus_mqtt_disconnect(client);
@@ -89,14 +90,20 @@ static bool fall_back(struct postbus_mqtt *client)
 	return true;
 }
 
+/* Silence is as good as a refusal of version 5, until the server has once
+ * accepted it; silence to both says nothing, and the next attempt begins with 5
+ * again. */
 static void tell_closed(struct postbus_mqtt *client,
 			const struct session_event *event)
 {
-	bool newer =
-		event->version_refused && client->version == MQTT_VERSION_5;
+	bool silent = event->unanswered && !client->was_up;
 
-	if (!newer || !fall_back(client))
-		client_down(client, &event->error);
+	if (client->version == MQTT_VERSION_5 &&
+	    (event->version_refused || silent) && fall_back(client))
+		return;
+	if (silent && client->options.version == 0)
+		(void)client_create_session(client, MQTT_VERSION_5);
+	client_down(client, &event->error);
 }
 
 static void tell(struct postbus_mqtt *client, const struct session_event *event)

@@ -34,7 +34,7 @@ static const struct option table[] = {
 	{"connect_timeout", OPTION_NUMBER, AT(connect_timeout), 1,
 	 LONGEST_WAIT},
 	{"retry_min", OPTION_NUMBER, AT(retry_min), 0, LONGEST_WAIT},
-	{"retry_max", OPTION_NUMBER, AT(retry_max), 0, LONGEST_WAIT},
+	{"retry_max", OPTION_NUMBER, AT(retry_max), 1, LONGEST_WAIT},
 };
 enum { TABLE_SIZE = sizeof(table) / sizeof(table[0]) };
 

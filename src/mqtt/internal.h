@@ -37,6 +37,7 @@ struct session {
 	bool lost; /* no more input will come: `error` */
 	uint8_t reason;
 	bool version_refused;
+	bool unanswered;
 	struct error error;
 
 	usec_t silent_since; /* 0: the clock has not been told yet */

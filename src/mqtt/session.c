@@ -108,6 +108,7 @@ void session_connect(struct session *session)
 	session->lost = false;
 	session->reason = 0;
 	session->version_refused = false;
+	session->unanswered = false;
 	session->silent_since = 0;
 	session->limits = (struct session_limits){0};
 	deliveries_forget(&session->deliveries);
@@ -171,6 +172,7 @@ static bool tell_end(struct session *session, struct session_event *event)
 	event->error = session->error;
 	event->reason = session->reason;
 	event->version_refused = session->version_refused;
+	event->unanswered = session->unanswered;
 	session_move(session, STATE_DOWN);
 	return true;
 }
@@ -366,8 +368,10 @@ bool session_next(struct session *session, struct arena *arena,
 			return true;
 	if (!is_over(session) && session->output.failed)
 		session_fail(session, STATUS_NO_MEMORY, 0, "out of memory");
-	if (!is_over(session) && session->lost)
+	if (!is_over(session) && session->lost) {
+		session->unanswered = session->state == STATE_CONNECTING;
 		end(session);
+	}
 	return session_tell_request(session, event) || tell_end(session, event);
 }
 

@@ -124,6 +124,10 @@ struct session_event {
 	 * (5: reason 0x84; 3.1.1: return code 1). The caller may try another
 	 * session with the other one. */
 	bool version_refused;
+
+	/* CLOSED: the connection ended and CONNECT had no answer. Some servers
+	 * close the line where they should refuse the version. */
+	bool unanswered;
 };
 
 /* STATUS_INVALID says which option MQTT cannot carry; STATUS_NO_MEMORY. */

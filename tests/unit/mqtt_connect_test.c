@@ -267,6 +267,8 @@ static void line_cut_before_connack_suggests_another_port(void **state)
 	peer_begin(&peer, &peer_options);
 	session_transport_lost(peer.session, &gone);
 	peer_expect_closed(&peer, STATUS_AWAY, "MQTT port");
+	assert_true(peer.event.unanswered);
+	assert_false(peer.event.version_refused);
 	peer_end(&peer);
 }
 
