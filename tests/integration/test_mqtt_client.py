@@ -13,7 +13,7 @@ from support.listeners import Listener, TlsListener
 from support.mqtt import Peer
 from support.mqtt_client import BUILD, Client
 from support.process import Process, free_port, require, wait_until
-from support.servers import HOST, Mosquitto
+from support.servers import HOST, Mosquitto, RabbitMQ
 
 VERSIONS = pytest.mark.parametrize("version", ["5", "3.1.1"])
 QOS = pytest.mark.parametrize("qos", [0, 1, 2])
@@ -187,7 +187,7 @@ def test_client_connects_again_and_finds_its_subscriptions(mosquitto):
 
 def test_publish_in_flight_is_done_after_the_break(mosquitto):
     """Sent into a frozen server whose line is then cut: it goes again."""
-    options = {"client_id": "stays", "keep_alive": 1, "retry_max": 0}
+    options = {"client_id": "stays", "keep_alive": 1}
     with Client(url(mosquitto), **options) as client:
         client.connect()
         mosquitto.freeze()
@@ -339,6 +339,49 @@ def test_server_without_version_5_is_spoken_to_in_3():
     with Old() as old, Client(f"mqtt://{HOST}:{old.port}") as client:
         client.connect()
         assert not client.told("disconnected")
+
+
+# ---- RabbitMQ's MQTT plugin ----
+
+
+@pytest.fixture(scope="module")
+def plugin():
+    """The URL of a RabbitMQ that speaks MQTT 3.1.1."""
+    port = free_port()
+    config = f"mqtt.listeners.tcp.1 = {HOST}:{port}\nmqtt.allow_anonymous = true\n"
+    with RabbitMQ(config, plugins=["mqtt"]):
+        yield f"mqtt://{HOST}:{port}"
+
+
+def test_rabbitmq_is_spoken_to_in_3(plugin):
+    with Client(plugin) as client:
+        client.connect()
+        assert not client.told("disconnected")
+        assert client.subscribe("a/#", 2) == 1  # it knows no QoS 2
+        assert client.publish("m", "a/b", 1, "hello") == 0
+        assert client.wait("message", "a/b", "hello")[3] == "qos=1"
+
+
+def test_rabbitmq_keeps_what_is_not_acknowledged(plugin):
+    options = {
+        "client_id": "kept",
+        "version": "3.1.1",
+        "clean_start": "false",
+        "manual_ack": "true",
+    }
+    with Client(plugin, **options) as first:
+        assert not first.connect()
+        first.subscribe("k", 1)
+        for word in "one", "two", "three":
+            first.publish(word, "k", 1, word)
+        first.wait("message", number=3)
+        first.do("acknowledge", 1)
+        first.publish("after", "x", 1, "y")
+        first.kill()
+    with Client(plugin, **options) as second:
+        assert second.connect()
+        second.wait("message", number=2)
+        assert {line[2] for line in second.told("message")} == {"two", "three"}
 
 
 # ---- transports ----

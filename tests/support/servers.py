@@ -123,14 +123,16 @@ class Server:
 class RabbitMQ(Server):
     """One node with the classic protocol port only; user and password guest.
 
-    Its distribution port and its epmd are private and on loopback too.
+    Its distribution port and its epmd are private and on loopback too. Plugins
+    are named by what follows "rabbitmq_".
     """
 
     username = password = "guest"
 
-    def __init__(self, config=""):
+    def __init__(self, config="", plugins=()):
         super().__init__()
         self.config = config
+        self.plugins = [f"rabbitmq_{name}" for name in plugins]
         self.home = self.directory / "home"
         self.epmd = None
         self.epmd_port = free_port()
@@ -138,7 +140,8 @@ class RabbitMQ(Server):
 
     def prepare(self):
         self._link_installation()
-        (self.directory / "enabled_plugins").write_text("[].\n")
+        enabled = f"[{','.join(self.plugins)}].\n"
+        (self.directory / "enabled_plugins").write_text(enabled)
         (self.directory / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = {self.address}\n"
             "log.console = true\n"
@@ -157,7 +160,8 @@ class RabbitMQ(Server):
             (self.home / name).symlink_to(installed.parent.parent / name)
         for library in (installed.parent.parent / "plugins").glob("*-*"):
             name = library.name.partition("-")[0]
-            if name == "rabbitmq_prelaunch" or not name.startswith("rabbitmq_"):
+            wanted = ["rabbitmq_prelaunch", *self.plugins]
+            if name in wanted or not name.startswith("rabbitmq_"):
                 (self.home / "plugins" / library.name).symlink_to(library)
 
     def environment(self):
