@@ -57,7 +57,7 @@ class Client:
         wait_until(
             lambda: len(self.told(*begin)) >= number,
             30,
-            lambda: f"{number} lines with {begin}\n{self.lines}",
+            lambda: f"{number} lines with {begin}\n{self.lines[-20:]}",
         )
         return self.told(*begin)[number - 1]
 

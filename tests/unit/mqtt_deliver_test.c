@@ -212,6 +212,31 @@ static void deliveries_of_an_earlier_connection_are_passed_over(void **state)
 	peer_end(&peer);
 }
 
+static void acknowledging_is_the_same_in_version_3(void **state)
+{
+	struct peer peer;
+
+	(void)state;
+	peer_open(&peer, &peer_kept_3, WELCOME_3);
+	peer_say(&peer, "34 06 0001 't' 0009 'a'"
+			"32 06 0001 't' 0003 'b'"
+			"3a 06 0001 't' 0003 'b'"
+			"34 06 0001 't' 0007 'c'");
+	expect_message(&peer, "a", 1);
+	expect_message(&peer, "b", 2);
+	expect_message(&peer, "c", 3);
+	peer_hear(&peer, "");
+	session_acknowledge(peer.session, 2);
+	peer_hear(&peer, "50 02 0009  40 02 0003");
+	peer_reconnect(&peer, WELCOME_BACK_3);
+	peer_say(&peer, "3c 06 0001 't' 0009 'a'  3c 06 0001 't' 0007 'c'");
+	expect_message(&peer, "c", 4);
+	peer_hear(&peer, "50 02 0009");
+	session_acknowledge(peer.session, 4);
+	peer_hear(&peer, "50 02 0007");
+	peer_end(&peer);
+}
+
 static void properties_of_a_message_are_told(void **state)
 {
 	const struct mqtt_properties *properties;
@@ -426,6 +451,7 @@ int main(void)
 		cmocka_unit_test(lost_session_forgets_what_was_released),
 		cmocka_unit_test(
 			deliveries_of_an_earlier_connection_are_passed_over),
+		cmocka_unit_test(acknowledging_is_the_same_in_version_3),
 		cmocka_unit_test(properties_of_a_message_are_told),
 		cmocka_unit_test(
 			server_that_exceeds_our_receive_maximum_is_left),

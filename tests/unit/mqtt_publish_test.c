@@ -77,6 +77,24 @@ static void qos_2_is_done_with_pubcomp(void **state)
 	peer_end(&peer);
 }
 
+static void qos_2_is_done_with_pubcomp_in_version_3(void **state)
+{
+	struct peer peer;
+
+	(void)state;
+	peer_open(&peer, &peer_kept_3, WELCOME_3);
+	peer_publish(&peer, 2, 1);
+	peer_hear(&peer, "34 07 0001 't' 0001 'hi'");
+	peer_say(&peer, "50 02 0001");
+	peer_expect_nothing(&peer);
+	peer_hear(&peer, "62 02 0001");
+	peer_reconnect(&peer, WELCOME_BACK_3);
+	peer_hear(&peer, "62 02 0001");
+	peer_say(&peer, "70 02 0001");
+	expect_done(&peer, SESSION_CONFIRMED, 1);
+	peer_end(&peer);
+}
+
 static void puback_out_of_order_finds_its_message(void **state)
 {
 	struct peer peer;
@@ -383,6 +401,7 @@ int main(void)
 		cmocka_unit_test(qos_1_is_done_with_puback),
 		cmocka_unit_test(qos_1_is_done_with_puback_in_version_3),
 		cmocka_unit_test(qos_2_is_done_with_pubcomp),
+		cmocka_unit_test(qos_2_is_done_with_pubcomp_in_version_3),
 		cmocka_unit_test(puback_out_of_order_finds_its_message),
 		cmocka_unit_test(properties_of_a_message_are_sent),
 		cmocka_unit_test(properties_are_left_out_in_version_3),
