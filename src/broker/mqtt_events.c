@@ -139,13 +139,24 @@ static void suspect_rival(struct mqtt *mqtt, struct error *cause)
 			  mqtt->thrown_out, SPAN_ARG(mqtt->client_id));
 }
 
-/* A broker that does not know version 5 is asked again with 3.1.1. */
+/* A broker that does not know version 5 says so, or like RabbitMQ 3 hangs up.
+ */
+static bool knows_only_version_3(const struct mqtt *mqtt,
+				 const struct session_event *closed)
+{
+	bool hung_up = mqtt->state == MQTT_OPENING && mqtt->lost &&
+		       closed->reason == 0;
+
+	return mqtt->version == MQTT_VERSION_5 &&
+	       (closed->version_refused || hung_up);
+}
+
 static bool on_closed(struct mqtt *mqtt, const struct session_event *from,
 		      struct broker_event *event)
 {
 	struct error cause = from->error;
 
-	if (from->version_refused && mqtt->version == MQTT_VERSION_5) {
+	if (knows_only_version_3(mqtt, from)) {
 		mqtt_drop(mqtt);
 		mqtt->version = MQTT_VERSION_3;
 		mqtt->again = true;

@@ -101,6 +101,10 @@ def says_84(version, body):
     return packet(CONNACK, b"\0\x84\0") if version == 5 else welcome(version, body)
 
 
+def hangs_up(version, body):
+    return None if version == 5 else welcome(version, body)
+
+
 @pytest.fixture
 def on(new_service):
     """Makes a service whose broker is that listener."""
@@ -112,7 +116,7 @@ def on(new_service):
     return make
 
 
-@pytest.mark.parametrize("refusal", [only_version_3, says_84])
+@pytest.mark.parametrize("refusal", [only_version_3, says_84, hangs_up])
 def test_a_broker_without_version_5_is_asked_with_3_at_once(on, refusal):
     with ScriptedBroker(connect=refusal) as broker:
         service = on(broker, intake_enabled=False, retry_interval_seconds=600)
