@@ -127,14 +127,16 @@ static void take_lock(struct relay *relay, usec_t now)
 	}
 }
 
-/* A standby is patient for three heartbeats, of which one may have passed when
- * a process stops (SIGSTOP, suspend). */
+/* A standby is patient for three heartbeats, of a second or more each, and one
+ * may have passed when a process stops (SIGSTOP, suspend). */
 static usec_t lease(const struct relay *relay)
 {
 	double seconds = relay->config->heartbeat_interval_seconds;
 
 	if (seconds <= 0)
 		seconds = relay->store->driver->heartbeat_seconds;
+	if (seconds < 1)
+		seconds = 1;
 	return (usec_t)(1.5 * seconds * USEC_PER_SEC);
 }
 

@@ -18,12 +18,14 @@ static const char try_sql[] =
 /*
  * Ends the session that holds the lock, if it has asked for nothing, and the
  * worker that should run this lane has not been heard of, for three
- * heartbeats: its process stands still, or its host is gone.
+ * heartbeats of a second or more: its process stands still, or its host is
+ * gone.
  */
 static const char end_stale_sql[] =
-	"WITH patience AS (SELECT 3 * interval '1 second' * coalesce((SELECT "
+	"WITH patience AS (SELECT 3 * interval '1 second' * greatest(1, "
+	"(SELECT "
 	"c.heartbeat_interval_seconds FROM @.event_bus_runtime_config c "
-	"WHERE c.config_key = $2), 1) AS span), "
+	"WHERE c.config_key = $2)) AS span), "
 	"heard AS (SELECT max(w.heartbeat_at) AS at "
 	"FROM @.event_bus_worker w WHERE w.config_key = $2 "
 	"AND CASE $3 WHEN 'relay' THEN w.relay_state ELSE w.intake_state END "
