@@ -4,6 +4,8 @@
 import random
 from collections import Counter
 
+import pytest
+
 from support.process import wait_until
 from support.service import INBOX, OUTBOX, event, message
 
@@ -29,7 +31,7 @@ class Ledger:
             event(
                 message_id=f"out-{i}",
                 ordering_key=f"key-{i % KEYS}" if i % 2 else None,
-                payload=f'{{"n":{i}}}',
+                payload=str(i),
             )
             for i in range(self.written, self.written + number)
         ]
@@ -44,7 +46,7 @@ class Ledger:
     def look_at_wire(self):
         for _, properties, body in self.vhost.take("probe"):
             number = properties.message_id.removeprefix("out-")
-            assert f'"payload":{{"n":{number}}}'.encode() in body
+            assert body.endswith(f'"payload":{number}}}'.encode())
             self.wire.append(properties.message_id)
 
     def judge(self):
@@ -81,6 +83,7 @@ def in_order(wire, chosen):
     assert len(numbers) > 1 and numbers == sorted(numbers)
 
 
+@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 def test_twenty_kills_lose_nothing_and_repeat_little(new_service, vhost):
     vhost.declare_queue("probe", "event.orders.#")
     service = new_service("orders", window=WINDOW, prefetch_count=WINDOW)
@@ -89,14 +92,14 @@ def test_twenty_kills_lose_nothing_and_repeat_little(new_service, vhost):
     chance = random.Random(seed)
     print(f"seed {seed}")  # of the moments chosen, for a failure's report
     ledger = Ledger(service, vhost)
-    published = accepted = 0
+    published = accepted = in_traffic = 0
 
     for kill in range(KILLS):
         ledger.add(2 * ROUND if kill == 0 else ROUND)
         run_until_killed(service, chance, published, accepted)
         published, accepted = ledger.judge()
-        assert published < ledger.written, f"no backlog at kill {kill}"
-        assert accepted < len(ledger.sent), f"no backlog at kill {kill}"
+        in_traffic += published < ledger.written and accepted < len(ledger.sent)
+    assert in_traffic >= KILLS // 2, "the worker was too quick to be killed"
 
     worker = service.start()
     service.wait_count(OUTBOX, ledger.written, "status = 'published'")

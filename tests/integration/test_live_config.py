@@ -1,15 +1,28 @@
 # SPDX-License-Identifier: MIT
 """The config row is obeyed as it is now, by workers that nobody restarts."""
 
+import os
+import signal
 from collections import Counter
+
+import pytest
 
 from support.process import wait_until
 from support.service import INBOX, OUTBOX, encode, envelope, event
+
+pytestmark = pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 
 
 def status_of(service):
     query = "SELECT worker_status FROM event_bus_runtime_config"
     return service.database.rows(query)[0]["worker_status"]
+
+
+def sender(service, vhost):
+    """As whom the worker sends now."""
+    service.settled(*service.insert(event()))
+    [(_, properties, _)] = vhost.take("probe")
+    return properties.app_id
 
 
 def test_worker_waits_for_a_config_that_is_missing(service, vhost):
@@ -127,4 +140,69 @@ def test_deleted_config_stops_the_lanes_until_there_is_one_again(service, vhost)
     service.postbus.configure(
         **vhost.settings(source_service="orders", heartbeat_interval_seconds=0.2)
     )
+    service.wait_lanes(worker, "running", "running")
+
+
+def test_hangup_is_no_end_and_a_change_before_it_holds(service, vhost):
+    vhost.declare_queue("probe", "#")
+    worker = service.start()
+    for name in "first", "second", "third":
+        service.postbus.configure(source_service=name, queue="orders")
+        os.kill(worker.pid, signal.SIGHUP)
+        wait_until(lambda: sender(service, vhost) == name)
+    service.wait_lanes(worker, "running", "running")
+    worker.stop()
+
+
+@pytest.fixture
+def user(rabbitmq, vhost):
+    """A user of the broker; calling it changes the password."""
+    name = f"user-of-{vhost.name}"
+    users = "rabbit_auth_backend_internal"
+    rabbitmq.eval(
+        f'{users}:add_user(<<"{name}">>, <<"old">>, <<"test">>),'
+        f'{users}:set_permissions(<<"{name}">>, <<"{vhost.name}">>,'
+        ' <<".*">>, <<".*">>, <<".*">>, <<"test">>)'
+    )
+
+    def rotate(password):
+        rabbitmq.eval(
+            f'{users}:change_password(<<"{name}">>, <<"{password}">>, <<"test">>)'
+        )
+        vhost.close_connections()
+
+    rotate.username = name
+    yield rotate
+    rabbitmq.eval(f'{users}:delete_user(<<"{name}">>, <<"test">>)')
+
+
+def test_password_that_is_changed_in_the_row_is_used_without_a_restart(
+    service, vhost, user
+):
+    vhost.declare_queue("probe", "#")
+    service.postbus.run("config", "set", "default", "password=-", stdin="old")
+    service.postbus.configure(username=user.username)
+    worker = service.start()
+    user("new")
+    service.wait_error(worker, "relay away", "intake away", "ACCESS_REFUSED")
+    [seq] = service.insert(event())
+    service.database.execute("UPDATE event_bus_runtime_config SET password = 'new'")
+    assert service.settled(seq)[0]["retry_count"] == 0
+    service.wait_lanes(worker, "running", "running")
+    assert "new" not in service.postbus.run("config", "show", "default").stdout
+
+
+def test_password_that_is_changed_in_its_file_is_used_without_a_restart(
+    service, vhost, user, tmp_path
+):
+    vhost.declare_queue("probe", "#")
+    secret = tmp_path / "secret"
+    secret.write_text("old\n")
+    service.postbus.configure(username=user.username, password=f"file:{secret}")
+    worker = service.start()
+    secret.write_text("new\n")
+    user("new")
+    worker.wait_for_line("relay", "away")
+    [seq] = service.insert(event())
+    assert service.settled(seq)[0]["retry_count"] == 0
     service.wait_lanes(worker, "running", "running")

@@ -3,8 +3,16 @@
 
 from contextlib import closing
 
+import contextlib
+import subprocess
+import time
+from contextlib import closing
+
+import pytest
+
+from support.postbus import Postbus, SQLiteDatabase
 from support.process import wait_until
-from support.service import INBOX, OUTBOX, event, message
+from support.service import INBOX, OUTBOX, Service, event, message
 
 RETRY = 0.5  # retry_interval_seconds
 RESUMED = 2 + RETRY  # seconds, the promise
@@ -170,3 +178,78 @@ def test_worker_killed_before_its_commit_has_acknowledged_nothing(service, vhost
     service.start()
     service.wait_count(INBOX, 20)
     assert service.rejected() == []
+
+
+def test_application_that_writes_all_the_time_slows_and_loses_nothing(service, vhost):
+    vhost.declare_queue("probe", "event.orders.#")
+    worker = service.start()
+    connections = wait_until(lambda: len(c := vhost.connections()) == 2 and c)
+    vhost.publish_all(message(message_id=f"in-{i}") for i in range(300))
+    written = 0
+    with closing(service.database.connect()) as connection:
+        while written < 1000 or service.count(INBOX) < 300:
+            connection.execute("BEGIN IMMEDIATE")
+            for _ in range(10):
+                connection.execute(
+                    f"INSERT INTO {OUTBOX} (topic, event_type, message_id)"
+                    " VALUES ('event.orders.thing.happened', 'x', ?)",
+                    [f"out-{written}"],
+                )
+                written += 1
+            time.sleep(0.05)  # what the application has to do in between
+            connection.execute("COMMIT")
+            assert written < 20000, service.situation()
+    service.wait_count(OUTBOX, written, "status = 'published'")
+    assert probe_ids(vhost) == {f"out-{i}" for i in range(written)}
+    service.wait_count(INBOX, 300)
+    service.wait_lanes(worker, "running", "running")
+    assert vhost.connections() == connections
+    worker.stop()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MiB."""
+    directory = tmp_path / "disk"
+    directory.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1M", "postbus", directory],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode != 0:
+        pytest.skip("may not mount a file system")
+    yield directory
+    subprocess.run(["umount", directory], check=True)
+
+
+def test_full_disk_delays_and_loses_nothing(small_disk, vhost):
+    vhost.declare_queue("probe", "event.orders.#")
+    database = SQLiteDatabase(small_disk / "postbus.db")
+    with Postbus(database, small_disk.parent) as postbus:
+        postbus.run("migrate")
+        service = Service(postbus, vhost, "orders", retry_interval_seconds=RETRY)
+        worker = service.start()
+        rows = service.insert(*[event(message_id=f"m-{i}") for i in range(20)])
+        service.settled(*rows)
+        connections = wait_until(lambda: len(c := vhost.connections()) == 2 and c)
+        ballast = small_disk / "ballast"
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while file.write(b"x" * 1024):
+                pass
+        names = {f"in-{i}" for i in range(100)}
+        vhost.publish_all(
+            message(message_id=name, payload="x" * 1000) for name in names
+        )
+        worker.wait_for_line("intake", "state=stalled", "full")
+        assert worker.rests()
+        assert service.count(INBOX) < 100
+        ballast.unlink()
+        service.wait_count(INBOX, 100)
+        assert {row["message_id"] for row in service.inbox()} == names
+        service.settled(*service.insert(event(message_id="last")))
+        service.wait_lanes(worker, "running", "running")
+        wait_until(lambda: vhost.count("orders") == 0)
+        assert probe_ids(vhost) == {"last", *(f"m-{i}" for i in range(20))}
+        assert vhost.connections() == connections
+        worker.stop()

@@ -21,6 +21,7 @@ def drain(worker):
     assert "Sanitizer" not in worker.output(), worker.output()
 
 
+@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 def test_relay_told_to_end_has_marked_all_that_it_has_sent(service, vhost):
     vhost.declare_queue("probe", "#")
     service.insert(*[event(message_id=f"m-{i}") for i in range(MANY)])
@@ -42,6 +43,7 @@ def test_relay_told_to_end_has_marked_all_that_it_has_sent(service, vhost):
     assert set(sent.values()) == {1}
 
 
+@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 def test_intake_told_to_end_has_acknowledged_all_that_it_has_stored(service, vhost):
     service.start().stop()
     vhost.load("orders", [message(message_id=f"m-{i}") for i in range(MANY)])

@@ -3,8 +3,12 @@
 
 from collections import Counter
 
+import pytest
+
 from support.process import wait_until
 from support.service import INBOX, OUTBOX, event, message
+
+BOTH_STORES = pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 
 TAKEN_OVER = 5  # seconds, the promise
 SLACK = 5  # of a machine that has other things to do
@@ -14,6 +18,7 @@ def roles(service, *workers):
     return sorted(service.lanes(worker)[0] for worker in workers)
 
 
+@BOTH_STORES
 def test_one_relay_holds_the_key_and_both_intakes_work(service, vhost):
     first = service.start()
     second = service.start(relay="standby")
@@ -27,6 +32,7 @@ def test_one_relay_holds_the_key_and_both_intakes_work(service, vhost):
     second.stop()
 
 
+@BOTH_STORES
 def test_standby_takes_over_from_a_killed_relay(new_service, vhost):
     vhost.declare_queue("probe", "#")
     service = new_service("orders", window=64)
@@ -49,6 +55,7 @@ def test_standby_takes_over_from_a_killed_relay(new_service, vhost):
     assert len(sent) - 3000 <= 64
 
 
+@BOTH_STORES
 def test_standby_takes_over_from_a_relay_that_ends_without_a_repeat(service, vhost):
     vhost.declare_queue("probe", "#")
     holder = service.start()
@@ -79,6 +86,7 @@ def test_frozen_holder_that_thaws_is_no_second_relay(new_service, vhost):
     assert len(sent) == 100 and set(sent.values()) == {1}
 
 
+@BOTH_STORES
 def test_workers_of_different_keys_share_a_database(service, vhost):
     vhost.declare_queue("probe", "#")
     service.postbus.configure(

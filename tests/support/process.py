@@ -75,6 +75,16 @@ class Process:
     def thaw(self):
         _signal(tree(self.pid), signal.SIGCONT)
 
+    def rests(self, seconds=2):
+        """Whether it does next to nothing for so long: what waits must not spin."""
+        before = self._cpu_seconds()
+        time.sleep(seconds)
+        return self._cpu_seconds() - before < seconds / 8
+
+    def _cpu_seconds(self):
+        stat = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+
     def output(self):
         return self.log.read_text(errors="replace")
 

@@ -2,6 +2,7 @@
 """One test's share of a RabbitMQ server, seen through pika."""
 
 import contextlib
+import re
 
 import pika
 
@@ -60,6 +61,15 @@ class Vhost:
             while (message := channel.basic_get(queue, auto_ack=True))[0]:
                 messages.append(message)
         return messages
+
+    def connections(self):
+        """The names of those that are open: the ports at both ends."""
+        names = self.server.eval(
+            "[binary_to_list(N) || [{vhost, V}, {name, N}] <-"
+            " rabbit_networking:connection_info_all([vhost, name]),"
+            f' V == <<"{self.name}">>]'
+        )
+        return set(re.findall(r'"([^"]+)"', names))
 
     def close_connections(self):
         """As an administrator does."""
