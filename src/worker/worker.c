@@ -3,6 +3,7 @@
 #include "worker/worker.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -438,12 +439,22 @@ static void run(struct worker *worker)
 	log_event(LOG_LEVEL_INFO, "stopped", NULL);
 }
 
+/* What a burst has taken goes back to the system: one heap for all threads, and
+ * every block of an arena or a grown buffer a mapping of its own. */
+static void keep_memory_small(void)
+{
+	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_MMAP_THRESHOLD, 64 * 1024);
+	mallopt(M_TRIM_THRESHOLD, 64 * 1024);
+}
+
 int worker_run(const struct worker_options *options, struct error *err)
 {
 	struct worker worker = {
 		.options = options, .signal_fd = -1, .notify_fd = -1};
 	int status;
 
+	keep_memory_small();
 	uuid_generate(worker.id);
 	gethostname(worker.hostname, sizeof(worker.hostname) - 1);
 	status = watch_signals(&worker, err);
