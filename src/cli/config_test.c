@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "base/random.h"
 #include "broker/broker.h"
 #include "cli/config.h"
 
@@ -97,11 +98,25 @@ static const char *verdict(const struct runtime_config *config)
 	return ", exchange and queue are not looked at (topology=none)";
 }
 
-static int test_broker(struct cli *cli, const struct runtime_config *config,
+/* An MQTT client id can be connected once: that of a running worker is left
+ * alone, and so is the will that says that it is gone. */
+static void be_somebody_else(struct runtime_config *config,
+			     char id[UUID_TEXT_SIZE])
+{
+	uuid_generate(id);
+	config->mqtt.client_id = id;
+	config->mqtt.will_topic = NULL;
+}
+
+static int test_broker(struct cli *cli, struct runtime_config *config,
 		       struct error *err)
 {
 	struct broker *broker = NULL;
-	int result = broker_create(&broker, config, BROKER_PUBLISHER, err);
+	char id[UUID_TEXT_SIZE];
+	int result;
+
+	be_somebody_else(config, id);
+	result = broker_create(&broker, config, BROKER_PUBLISHER, err);
 
 	if (result < 0)
 		return result;
