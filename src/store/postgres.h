@@ -121,8 +121,8 @@ int postgres_call(struct store *store, postgres_work_fn *work, void *context,
 int postgres_transaction(struct store *store, postgres_work_fn *work,
 			 void *context, struct error *err);
 
-/* For work that is as long as it is: neither side gives up, until the
- * transaction ends. */
+/* For what people ask, which takes as long as it takes: until the transaction
+ * ends neither side gives up, and the planner is free. */
 int postgres_be_patient(struct postgres_store *store, struct error *err);
 
 /* STATUS_BUSY unless the lock is ours. */

@@ -75,8 +75,10 @@ static int count_rows(struct postgres_store *store, void *context,
 	postgres_query_build(&query, &sql);
 	if (counting->config_key != NULL)
 		postgres_add_string(&query, counting->config_key);
-	status = postgres_run(store, &query, read_counts, &counting->counts,
-			      err);
+	status = postgres_be_patient(store, err);
+	if (status == 0)
+		status = postgres_run(store, &query, read_counts,
+				      &counting->counts, err);
 	buffer_finish(&sql);
 	return status;
 }
@@ -85,7 +87,7 @@ int postgres_counts(struct store *store, const char *config_key,
 		    struct store_counts *counts, struct error *err)
 {
 	struct counting counting = {.config_key = config_key};
-	int status = postgres_call(store, count_rows, &counting, err);
+	int status = postgres_transaction(store, count_rows, &counting, err);
 
 	if (status == 0)
 		*counts = counting.counts;

@@ -213,5 +213,14 @@ int postgres_transaction(struct store *store, postgres_work_fn *work,
 int postgres_be_patient(struct postgres_store *store, struct error *err)
 {
 	store->deadline = USEC_NEVER;
-	return run_once(store, "SET LOCAL statement_timeout = 0", false, err);
+	return run_once(store,
+			"SET LOCAL statement_timeout = 0; "
+			"SET LOCAL plan_cache_mode = auto; "
+			"SET LOCAL enable_seqscan = on; "
+			"SET LOCAL enable_bitmapscan = on; "
+			"SET LOCAL enable_sort = on; "
+			"SET LOCAL enable_hashjoin = on; "
+			"SET LOCAL enable_mergejoin = on; "
+			"SET LOCAL enable_material = on",
+			false, err);
 }
