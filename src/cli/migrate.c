@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* `postbus migrate`: creates or upgrades the tables. */
+#include <stdio.h>
+#include <string.h>
+
 #include "cli/cli.h"
 
 struct migrate_options {
 	bool check;
 	bool print;
+	bool no_notify;
 };
 
 static const struct option options[] = {
@@ -12,8 +16,30 @@ static const struct option options[] = {
 	 false, "change nothing; exit 1 if an upgrade is due"},
 	{"print", NULL, OPTION_FLAG, offsetof(struct migrate_options, print),
 	 false, "print the SQL instead of running it"},
+	{"no-notify", NULL, OPTION_FLAG,
+	 offsetof(struct migrate_options, no_notify), false,
+	 "PostgreSQL: new rows wake nobody, relays look once a second"},
 	{0},
 };
+
+/* The store's own parameter, which goes into the URL. */
+static int without_notify(struct cli *cli, const struct store_driver *driver,
+			  const char **url, struct error *err)
+{
+	static const char parameter[] = "notify=off";
+	size_t size = strlen(*url) + sizeof(parameter) + 1;
+	char *longer;
+
+	if (strcmp(driver->name, "postgresql") != 0)
+		return usage_error(err, "--no-notify is for PostgreSQL");
+	longer = arena_alloc(&cli->memory, size);
+	if (longer == NULL)
+		return error_set(err, STATUS_NO_MEMORY, "memory has run out");
+	snprintf(longer, size, "%s%c%s", *url,
+		 strchr(*url, '?') == NULL ? '?' : '&', parameter);
+	*url = longer;
+	return 0;
+}
 
 static int print_sql(struct cli *cli, const struct store_driver *driver)
 {
@@ -66,6 +92,8 @@ static int run(struct cli *cli, const void *given, struct error *err)
 		result = store_driver_find(&driver, url, err);
 	if (result == 0 && wanted->print)
 		return print_sql(cli, driver);
+	if (result == 0 && wanted->no_notify)
+		result = without_notify(cli, driver, &url, err);
 	if (result == 0)
 		result = driver->open(&store, url, !wanted->check, err);
 	if (result < 0)
