@@ -101,22 +101,18 @@ static const char *verdict(const struct runtime_config *config)
 /* An MQTT client id can be connected once: that of a running worker is left
  * alone, and so is the will that says that it is gone. */
 static void be_somebody_else(struct runtime_config *config,
-			     char id[UUID_TEXT_SIZE])
+			     char client_id[UUID_TEXT_SIZE])
 {
-	uuid_generate(id);
-	config->mqtt.client_id = id;
+	uuid_generate(client_id);
+	config->mqtt.client_id = client_id;
 	config->mqtt.will_topic = NULL;
 }
 
-static int test_broker(struct cli *cli, struct runtime_config *config,
+static int test_broker(struct cli *cli, const struct runtime_config *config,
 		       struct error *err)
 {
 	struct broker *broker = NULL;
-	char id[UUID_TEXT_SIZE];
-	int result;
-
-	be_somebody_else(config, id);
-	result = broker_create(&broker, config, BROKER_PUBLISHER, err);
+	int result = broker_create(&broker, config, BROKER_PUBLISHER, err);
 
 	if (result < 0)
 		return result;
@@ -140,6 +136,7 @@ static int test_broker(struct cli *cli, struct runtime_config *config,
 static int run(struct cli *cli, const void *options, struct error *err)
 {
 	struct runtime_config config;
+	char client_id[UUID_TEXT_SIZE];
 	struct store *store = NULL;
 	int result = database_open(cli, &store, err);
 
@@ -156,6 +153,7 @@ static int run(struct cli *cli, const void *options, struct error *err)
 	if (result == 0) {
 		buffer_append_text(&cli->out, "config: complete\n");
 		signal(SIGPIPE, SIG_IGN);
+		be_somebody_else(&config, client_id);
 		result = test_broker(cli, &config, err);
 	}
 	config_destroy(&config);
