@@ -53,9 +53,10 @@ struct postgres_store {
 	struct dialect dialect;
 	char name[POSTGRES_NAME_SIZE]; /* for sentences: "db on host:port" */
 	PGconn *conn;		       /* NULL: not connected */
-	bool lost;	 /* the connection is of no more use; leave closes it */
-	bool holds;	 /* the session has the lock */
-	bool again;	 /* the failure was a deadlock or its like */
+	bool lost;  /* the connection is of no more use; leave closes it */
+	bool holds; /* the session has the lock */
+	int holder; /* the backend that had it last, 0: it was given back */
+	bool again; /* the failure was a deadlock or its like */
 	usec_t deadline; /* monotonic: when the call under way gives up */
 	const char *prepared[POSTGRES_PREPARED]; /* compared by address */
 	size_t prepared_count;

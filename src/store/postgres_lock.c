@@ -15,6 +15,21 @@ static const char try_sql[] =
 	"CASE current_setting('application_name') WHEN 'postbus' THEN "
 	"set_config('application_name', left($2, 63), false) END";
 
+/* The session that holds lock k.key. */
+#define HOLDER                                                      \
+	"l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 " \
+	"AND l.classid = (k.key >> 32 & 4294967295)::oid "          \
+	"AND l.objid = (k.key & 4294967295)::oid "                  \
+	"AND l.database = (SELECT d.oid FROM pg_database d "        \
+	"WHERE d.datname = current_database())"
+
+/* Ends a session of our own that we have given up and the server has not: it
+ * does not notice when a network fails. */
+static const char end_former_sql[] =
+	"SELECT count(pg_terminate_backend(l.pid)) "
+	"FROM (SELECT hashtextextended($1, 0)) AS k (key), pg_locks l "
+	"WHERE l.pid = $2 AND " HOLDER;
+
 /*
  * Ends the session that holds the lock, if it has asked for nothing, and the
  * worker that should run this lane has not been heard of, for three
@@ -35,11 +50,7 @@ static const char end_stale_sql[] =
 	"pg_locks l JOIN pg_stat_activity a USING (pid) "
 	"WHERE heard.at < now() - patience.span "
 	"AND a.state_change < now() - patience.span "
-	"AND l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 "
-	"AND l.classid = (k.key >> 32 & 4294967295)::oid "
-	"AND l.objid = (k.key & 4294967295)::oid "
-	"AND l.database = (SELECT d.oid FROM pg_database d "
-	"WHERE d.datname = current_database())";
+	"AND " HOLDER;
 
 struct locking {
 	const char *config_key;
@@ -70,26 +81,48 @@ static int try_lock(struct postgres_store *store, struct locking *locking,
 	status = run_integer(store, &query, &locked, err);
 	if (status == 0)
 		store->holds = locked != 0;
-	if (store->holds)
-		store->fresh_look = store->due_look = (struct postgres_look){0};
+	if (!store->holds)
+		return status;
+	store->holder = PQbackendPID(store->conn);
+	store->fresh_look = store->due_look = (struct postgres_look){0};
 	return status;
 }
 
 /* A role that may not end the other's session just keeps waiting. */
-static bool end_stale(struct postgres_store *store, struct locking *locking)
+static bool end_session(struct postgres_store *store,
+			struct postgres_query *query)
 {
 	const struct timespec moment = {.tv_nsec = 50 * 1000000};
-	struct postgres_query query;
 	int64_t ended = 0;
+
+	if (run_integer(store, query, &ended, NULL) < 0 || ended == 0)
+		return false;
+	nanosleep(&moment, NULL); /* it has a moment to go */
+	return true;
+}
+
+static bool end_former(struct postgres_store *store, struct locking *locking)
+{
+	struct postgres_query query;
+
+	if (store->holder == 0)
+		return false;
+	postgres_query_init(&query, end_former_sql);
+	postgres_add_string(&query, locking->key);
+	postgres_add_integer(&query, store->holder);
+	store->holder = 0;
+	return end_session(store, &query);
+}
+
+static bool end_stale(struct postgres_store *store, struct locking *locking)
+{
+	struct postgres_query query;
 
 	postgres_query_init(&query, end_stale_sql);
 	postgres_add_string(&query, locking->key);
 	postgres_add_string(&query, locking->config_key);
 	postgres_add_string(&query, locking->lane);
-	if (run_integer(store, &query, &ended, NULL) < 0 || ended == 0)
-		return false;
-	nanosleep(&moment, NULL); /* it has a moment to go */
-	return true;
+	return end_session(store, &query);
 }
 
 /* Whether the session that holds the lock is still there. */
@@ -109,7 +142,8 @@ static int lock(struct postgres_store *store, void *context, struct error *err)
 	if (store->holds)
 		return ask(store, err);
 	status = try_lock(store, locking, err);
-	if (status == 0 && !store->holds && end_stale(store, locking))
+	if (status == 0 && !store->holds &&
+	    (end_former(store, locking) || end_stale(store, locking)))
 		status = try_lock(store, locking, err);
 	if (status < 0 || store->holds)
 		return status;
@@ -148,6 +182,7 @@ void postgres_unlock(struct store *base)
 	if (postgres_call(base, unlock, NULL, NULL) < 0)
 		postgres_disconnect(store);
 	store->holds = false;
+	store->holder = 0;
 }
 
 /* ---- waking: a connection that does nothing but LISTEN ---- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* PostgreSQL alone: sessions that die, hang or lose a reply, locked tables,
  * rows that cannot be read. */
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,6 +139,30 @@ static void a_server_that_lets_nobody_in_is_away(void **state)
 		 server.user, proxy_port(proxy), server.database);
 	assert_int_equal(store_open(&store, url, false, &kit->err),
 			 STATUS_AWAY);
+	proxy_stop(proxy);
+}
+
+static void
+a_session_that_only_the_server_still_knows_gives_up_its_lock(void **state)
+{
+	struct kit *kit = *state;
+	struct kit_server server = kit_postgres_server();
+	struct proxy *proxy = proxy_start((uint16_t)atoi(server.port));
+	struct store *store = NULL;
+	char url[512];
+
+	snprintf(url, sizeof(url),
+		 "postgresql://%s@127.0.0.1:%d/%s?schema=%s&notify=off",
+		 server.user, proxy_port(proxy), server.database, kit->place);
+	must(kit, store_open(&store, url, false, &kit->err));
+	must(kit, lock(kit, store));
+	proxy_lose_answers_to(proxy, "SELECT 1");
+	assert_int_equal(lock(kit, store), STATUS_AWAY);
+	proxy_lose_answers_to(proxy, NULL);
+	for (int i = 0; i < 100 && lock(kit, store) == STATUS_BUSY; i++)
+		poll(NULL, 0, 20); /* it takes the server a moment */
+	must(kit, claim(kit, store));
+	store->driver->close(store);
 	proxy_stop(proxy);
 }
 
@@ -376,6 +401,8 @@ static const struct CMUnitTest tests[] = {
 	STORE_TEST(asking_for_the_lock_finds_a_session_dead),
 	STORE_TEST(a_session_that_does_not_answer_is_given_up),
 	STORE_TEST(a_server_that_lets_nobody_in_is_away),
+	STORE_TEST(
+		a_session_that_only_the_server_still_knows_gives_up_its_lock),
 	STORE_TEST(a_commit_whose_reply_is_lost_is_unknown),
 	STORE_TEST(a_reply_lost_before_the_commit_leaves_nothing),
 	STORE_TEST(a_table_that_is_kept_locked_costs_no_session),

@@ -21,8 +21,8 @@
 enum { PAIRS = 8 };
 
 struct pair {
-	int client; /* -1: free */
-	int server;
+	int client; /* -1: gone without a word to the server */
+	int server; /* -1: free */
 	bool losing;
 };
 
@@ -70,7 +70,7 @@ static void take_client(struct proxy *proxy)
 	int server = connect_to(proxy->server_port);
 
 	for (int i = 0; i < PAIRS && client >= 0 && server >= 0; i++)
-		if (proxy->pairs[i].client < 0) {
+		if (proxy->pairs[i].server < 0) {
 			proxy->pairs[i] = (struct pair){client, server, false};
 			return;
 		}
@@ -78,7 +78,8 @@ static void take_client(struct proxy *proxy)
 	close(server);
 }
 
-/* Copies what there is; the pair ends when either side does. */
+/* Copies what there is; the pair ends when either side does, but a server
+ * whose answers are lost does not hear of its client's end. */
 static void copy(struct proxy *proxy, struct pair *pair, bool from_client)
 {
 	const char *trigger = proxy->trigger;
@@ -86,6 +87,11 @@ static void copy(struct proxy *proxy, struct pair *pair, bool from_client)
 	ssize_t len = read(from_client ? pair->client : pair->server, bytes,
 			   sizeof(bytes));
 
+	if (len <= 0 && from_client && pair->losing) {
+		close(pair->client);
+		pair->client = -1;
+		return;
+	}
 	if (len <= 0) {
 		close_pair(pair);
 		return;
@@ -119,7 +125,7 @@ static void *run(void *context)
 			take_client(proxy);
 		for (int i = 0; i < 2 * PAIRS; i++)
 			if (fds[1 + i].revents != 0 &&
-			    proxy->pairs[i / 2].client >= 0)
+			    proxy->pairs[i / 2].server >= 0)
 				copy(proxy, &proxy->pairs[i / 2], i % 2 == 0);
 	}
 	return NULL;
@@ -153,7 +159,7 @@ void proxy_stop(struct proxy *proxy)
 	proxy->stop = true;
 	pthread_join(proxy->thread, NULL);
 	for (int i = 0; i < PAIRS; i++)
-		if (proxy->pairs[i].client >= 0)
+		if (proxy->pairs[i].server >= 0)
 			close_pair(&proxy->pairs[i]);
 	close(proxy->listener);
 	free(proxy);

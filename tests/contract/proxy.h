@@ -13,7 +13,8 @@ void proxy_stop(struct proxy *proxy);
 uint16_t proxy_port(const struct proxy *proxy);
 
 /* Once a client has said `text`, the server gets it, but nothing comes back on
- * that connection any more. NULL: no longer. */
+ * that connection any more, and its end is not passed on: as if the network
+ * had failed. NULL: no longer. */
 void proxy_lose_answers_to(struct proxy *proxy, const char *text);
 
 #endif
