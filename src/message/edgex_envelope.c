@@ -84,13 +84,6 @@ int edgex_envelope_read(struct edgex_envelope *envelope,
 
 /* ---- what is inside ---- */
 
-static int check(struct span json, const struct envelope_limits *limits,
-		 struct json_value *value, struct json_measure *measure,
-		 struct error *err)
-{
-	return bounds_check_text(json, limits, value, measure, err);
-}
-
 int edgex_read_cbor(struct span cbor, const struct envelope_limits *limits,
 		    struct arena *arena, struct json_value *value,
 		    struct json_measure *measure, struct error *err)
@@ -107,7 +100,8 @@ int edgex_read_cbor(struct span cbor, const struct envelope_limits *limits,
 			rc = error_set(err, STATUS_NO_MEMORY, "out of memory");
 	}
 	buffer_finish(&json);
-	return rc == 0 ? check(text, limits, value, measure, err) : rc;
+	return rc == 0 ? bounds_check_text(text, limits, value, measure, err)
+		       : rc;
 }
 
 static bool is_cbor(struct span bytes, struct span content_type)
@@ -129,8 +123,8 @@ int edgex_envelope_open(const struct edgex_envelope *envelope,
 	int rc;
 
 	if (envelope->payload->type != JSON_STRING)
-		return check(envelope->payload->text, limits, value, measure,
-			     err);
+		return bounds_check_text(envelope->payload->text, limits, value,
+					 measure, err);
 	text = json_get_string(*envelope->payload, arena);
 	if (!span_present(text))
 		return error_set(err, STATUS_NO_MEMORY, "out of memory");
@@ -140,7 +134,7 @@ int edgex_envelope_open(const struct edgex_envelope *envelope,
 	if (is_cbor(bytes, envelope->content_type))
 		return edgex_read_cbor(bytes, limits, arena, value, measure,
 				       err);
-	return check(bytes, limits, value, measure, err);
+	return bounds_check_text(bytes, limits, value, measure, err);
 }
 
 static bool is_text(struct span bytes)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Messages that follow no convention: JSON, text, bytes. */
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "base/base64.h"
 #include "base/utf8.h"
 #include "message/bounds.h"
 #include "message/edgex_envelope.h"
-
-#include <inttypes.h>
-#include <stdio.h>
 
 enum { HEADERS = 5 };
 
