@@ -24,7 +24,8 @@ static const char set_up_sql[] =
 	/* One plan for each statement, by index. */
 	"('plan_cache_mode', 'force_generic_plan'), ('jit', 'off'), "
 	"('enable_seqscan', 'off'), ('enable_bitmapscan', 'off'), "
-	"('enable_sort', 'off'), ('enable_hashjoin', 'off'), "
+	"('enable_sort', 'off'), ('enable_incremental_sort', 'off'), "
+	"('max_parallel_workers_per_gather', '0'), ('enable_hashjoin', 'off'), "
 	"('enable_mergejoin', 'off'), ('enable_material', 'off'), "
 	/* What is committed is on disk before any broker hears of it. */
 	"('synchronous_commit', CASE current_setting('synchronous_commit') "
@@ -219,6 +220,7 @@ int postgres_be_patient(struct postgres_store *store, struct error *err)
 			"SET LOCAL enable_seqscan = on; "
 			"SET LOCAL enable_bitmapscan = on; "
 			"SET LOCAL enable_sort = on; "
+			"SET LOCAL enable_incremental_sort = on; "
 			"SET LOCAL enable_hashjoin = on; "
 			"SET LOCAL enable_mergejoin = on; "
 			"SET LOCAL enable_material = on",

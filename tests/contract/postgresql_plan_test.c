@@ -61,7 +61,8 @@ static void fill_outbox(struct kit *kit)
 	write_rows(kit, 10, ", ordering_key", ", 'key'");
 	sql_run(kit, "ANALYZE event_bus_outbound_event");
 	write_rows(kit, 20000, ", status", ", 'published'");
-	write_rows(kit, 20000, ", next_retry_at", ", now() + interval '1 day'");
+	write_rows(kit, 20000, ", next_retry_at, ordering_key",
+		   ", now() + interval '1 day', 'later' || g % 7");
 	write_rows(kit, 40, "", "");
 	write_rows(kit, 40, ", ordering_key", ", 'key' || g % 5");
 }
@@ -76,6 +77,26 @@ static void a_claim_reads_little_more_than_it_brings(void **state)
 
 	fill_outbox(kit);
 	assert_in_range(reads_of_claims(kit, claim, CLAIMS), 1, FEW);
+	assert_int_equal(kit->batch.count, PENDING);
+}
+
+/* The planner has seen the table while it was empty. */
+static void keys_that_wait_are_looked_up_and_not_searched(void **state)
+{
+	struct kit *kit = *state;
+	const struct outbox_claim claim = {.config_key = "default",
+					   .limit = PENDING,
+					   .max_bytes = 1 << 20};
+
+	sql_run(kit, "ALTER TABLE event_bus_outbound_event "
+		     "SET (autovacuum_enabled = off)");
+	write_rows(kit, 20000, "", "");
+	sql_run(kit, "DELETE FROM event_bus_outbound_event");
+	sql_run(kit, "VACUUM ANALYZE event_bus_outbound_event");
+	write_rows(kit, 10000, ", ordering_key", ", 'key' || g % 50");
+	write_rows(kit, 10000, ", ordering_key, next_retry_at",
+		   ", 'key' || g % 50, now()");
+	assert_in_range(reads_of_claims(kit, claim, CLAIMS), 1, 2 * FEW);
 	assert_int_equal(kit->batch.count, PENDING);
 }
 
@@ -126,6 +147,7 @@ static void a_claim_after_a_seq_starts_there(void **state)
 
 static const struct CMUnitTest tests[] = {
 	STORE_TEST(a_claim_reads_little_more_than_it_brings),
+	STORE_TEST(keys_that_wait_are_looked_up_and_not_searched),
 	STORE_TEST(a_claim_of_due_rows_reads_no_others),
 	STORE_TEST(rows_in_flight_are_not_read_again),
 	STORE_TEST(a_claim_after_a_seq_starts_there),
