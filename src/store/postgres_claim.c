@@ -21,8 +21,8 @@
 
 #define WAITING "w.status = 'pending' AND w.next_retry_at IS NOT NULL "
 
-/* The waiting row next to `o` in the order of its key, if there is one: the
- * first of its key, and the last before `o` itself. */
+/* Waiting rows of the key of `o`, if there are any: the first of all, and the
+ * last before `o` if that first one, its head, is before it. */
 #define FIRST_WAITING                                                       \
 	"LEFT JOIN LATERAL (SELECT w.config_key, w.ordering_key, w.seq, "   \
 	"w.next_retry_at FROM @.event_bus_outbound_event w "                \
@@ -34,7 +34,7 @@
 #define LAST_WAITING                                                   \
 	"LEFT JOIN LATERAL (SELECT w.ordering_key, w.seq "             \
 	"FROM @.event_bus_outbound_event w "                           \
-	"WHERE o.ordering_key <> '' AND " WAITING                      \
+	"WHERE o.head < o.seq AND " WAITING                            \
 	"AND w.ordering_key IS NOT NULL AND "                          \
 	"(w.config_key, w.ordering_key, w.seq) < "                     \
 	"($1, o.ordering_key, o.seq) AND w.config_key >= $1 "          \
@@ -61,7 +61,7 @@ static const char candidates_sql[] =
 	"AND h.seq NOT IN (SELECT unnest($4))) "
 	"ORDER BY o.next_retry_at LIMIT $3), "
 	"fresh AS MATERIALIZED (SELECT o.seq, o.ordering_key, "
-	"pg_column_size(o.payload) AS size "
+	"pg_column_size(o.payload) AS size, h.seq AS head "
 	"FROM @.event_bus_outbound_event o " FIRST_WAITING
 	"WHERE (o.config_key, o.seq) > ($1, $2) AND o.config_key <= $1 "
 	"AND o.status = 'pending' AND o.next_retry_at IS NULL "
@@ -70,9 +70,10 @@ static const char candidates_sql[] =
 	"h.seq IN (SELECT due.head FROM due)) "
 	"ORDER BY o.config_key, o.seq LIMIT $3) "
 	"SELECT o.seq, h.seq, o.size FROM ("
-	"SELECT seq, ordering_key, size FROM due "
-	"UNION SELECT head, ordering_key, 0 FROM due WHERE head IS NOT NULL "
-	"UNION ALL SELECT seq, ordering_key, size FROM fresh) AS "
+	"SELECT seq, ordering_key, size, head FROM due "
+	"UNION SELECT head, ordering_key, 0, head FROM due "
+	"WHERE head IS NOT NULL "
+	"UNION ALL SELECT seq, ordering_key, size, head FROM fresh) AS "
 	"o " LAST_WAITING "UNION ALL SELECT 0, "
 	"floor(extract(epoch FROM coalesce((SELECT min(due.next_retry_at) "
 	"FROM due), now())) * 1000000)::bigint, "
