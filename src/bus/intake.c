@@ -339,6 +339,11 @@ static void drain(struct intake *intake, usec_t now)
 
 	if (!intake->draining)
 		return;
+	if (intake->stalled) {
+		/* The store is not waited for: the broker has it all. */
+		intake->stalled = false;
+		forget_batch(intake);
+	}
 	if (!late && intake->connected && intake->count > 0)
 		return;
 	if (!late && intake->connected && !intake->closing) {

@@ -218,7 +218,8 @@ void relay_drain(struct relay *relay, usec_t deadline)
 
 static void drain(struct relay *relay, usec_t now)
 {
-	bool late = now >= relay->drain_by;
+	/* A store that does not answer is not waited for. */
+	bool late = now >= relay->drain_by || !relay->holding;
 
 	if (!relay->draining || relay->report.state == LANE_STOPPED)
 		return;

@@ -36,6 +36,7 @@ struct worker {
 	int signal_fd;
 	int notify_fd;
 	bool stop;
+	bool store_away; /* the last call to the store failed */
 	usec_t look_at;
 	usec_t beat_at;
 
@@ -162,10 +163,14 @@ static void beat(struct worker *worker, usec_t now)
 	char text[2 * sizeof(err.text)];
 
 	worker->beat_at = now + beat_interval(worker);
+	if (worker->store_away)
+		return;
 	fill_heartbeat(worker, &heartbeat, text, sizeof(text));
-	if (worker->store->driver->heartbeat(worker->store, &heartbeat, &err) <
+	if (worker->store->driver->heartbeat(worker->store, &heartbeat, &err) ==
 	    0)
-		trouble(worker, &err);
+		return;
+	worker->store_away = true;
+	trouble(worker, &err);
 }
 
 /* ---- lanes ---- */
@@ -300,6 +305,9 @@ static void look_at_config(struct worker *worker, usec_t now)
 		worker->store, worker->options->config_key, &version, &err);
 
 	worker->look_at = now + look_every;
+	if (worker->store_away)
+		worker->beat_at = now;
+	worker->store_away = status < 0 && status != STATUS_NOT_FOUND;
 	if (status == STATUS_NOT_FOUND) {
 		worker->seen_version = 0;
 		drop_config(worker);
@@ -419,6 +427,8 @@ static void say_farewell(struct worker *worker)
 	struct error err;
 	char text[2 * sizeof(err.text)];
 
+	if (worker->store_away)
+		return;
 	fill_heartbeat(worker, &heartbeat, text, sizeof(text));
 	if (worker->store->driver->farewell(worker->store, &heartbeat, &err) <
 	    0)

@@ -196,6 +196,21 @@ static void draining_stores_what_has_come_and_leaves_the_rest(void **state)
 	assert_true(rig_depth(rig) >= 1);
 }
 
+static void draining_waits_for_no_store_that_is_away(void **state)
+{
+	struct rig *rig = *state;
+
+	run_up(rig);
+	memory_fail("rig", MEMORY_CALL_FAILS, 1000);
+	rig_send(rig, "a", "{}");
+	rig_run_until(rig, rig_intake_report(rig), LANE_STALLED);
+	intake_drain(rig->intake.intake, rig->now + SECONDS(4));
+	rig_run(rig, SECONDS(1));
+	assert_int_equal(rig_intake_report(rig)->state, LANE_STOPPED);
+	memory_fail("rig", MEMORY_CALL_FAILS, 0);
+	assert_int_equal(rig_depth(rig), 1);
+}
+
 static void run_alone(struct rig *rig)
 {
 	rig_open_intake(rig);
@@ -273,6 +288,7 @@ int main(void)
 		rig_test(a_link_lost_while_the_store_fails_loses_nothing),
 		rig_test(an_intake_reconnects_for_ever),
 		rig_test(draining_stores_what_has_come_and_leaves_the_rest),
+		rig_test(draining_waits_for_no_store_that_is_away),
 		rig_test(an_intake_that_must_be_alone_stands_by_for_another),
 		rig_test(intakes_that_may_compete_all_run),
 		rig_test(an_intake_that_stands_by_drains_at_once),

@@ -437,6 +437,22 @@ static void draining_settles_what_is_in_flight(void **state)
 	assert_int_equal(rig_depth(rig), 1);
 }
 
+static void draining_waits_for_no_store_that_is_away(void **state)
+{
+	struct rig *rig = *state;
+
+	run_up(rig);
+	rig_event(rig, topic, NULL);
+	while (rig_depth(rig) == 0)
+		rig_run(rig, 1);
+	memory_fail("rig", MEMORY_CALL_FAILS, 1000);
+	rig_run_until(rig, relay_report(rig->relay.relay), LANE_STALLED);
+	relay_drain(rig->relay.relay, rig->now + SECONDS(4));
+	rig_run(rig, SECONDS(1));
+	assert_int_equal(rig_relay_state(&rig->relay), LANE_STOPPED);
+	memory_fail("rig", MEMORY_CALL_FAILS, 0);
+}
+
 static void draining_ends_in_time_when_the_broker_is_silent(void **state)
 {
 	struct rig *rig = *state;
@@ -485,6 +501,7 @@ int main(void)
 		rig_test(a_stop_in_which_the_lock_was_lost_is_noticed_first),
 		rig_test(a_stop_that_cost_no_lock_repeats_nothing),
 		rig_test(draining_settles_what_is_in_flight),
+		rig_test(draining_waits_for_no_store_that_is_away),
 		rig_test(draining_ends_in_time_when_the_broker_is_silent),
 	};
 
