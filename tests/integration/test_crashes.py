@@ -4,8 +4,6 @@
 import random
 from collections import Counter
 
-import pytest
-
 from support.process import wait_until
 from support.service import INBOX, OUTBOX, event, message
 
@@ -83,7 +81,6 @@ def in_order(wire, chosen):
     assert len(numbers) > 1 and numbers == sorted(numbers)
 
 
-@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 def test_twenty_kills_lose_nothing_and_repeat_little(new_service, vhost):
     vhost.declare_queue("probe", "event.orders.#")
     service = new_service("orders", window=WINDOW, prefetch_count=WINDOW)

@@ -84,8 +84,8 @@ def test_delayed_call_is_sent_when_it_is_due(service, vhost):
     value(service, call.format("second", "2 seconds"))
     value(service, call.format("first", "0"))
     value(service, call.format("never", "1 hour"))
-    kinds = [json.loads(body)["event_type"] for _, _, body in vhost.receive("probe", 2)]
-    assert kinds == ["first", "second"]
+    sent = [json.loads(body)["event_type"] for _, _, body in vhost.receive("probe", 2)]
+    assert sent == ["first", "second"]
     assert service.count(OUTBOX, "status = 'pending'") == 1
 
 

@@ -92,7 +92,7 @@ def test_keys_keep_their_order_over_failures_retries_kills_and_take_overs(
     rows, expected = [], {f"key-{k}": [] for k in range(KEYS)}
     for n in range(ROWS):
         key = f"key-{chance.randrange(KEYS)}"
-        unroutable = key == "key-0" and n % 3 == 0 or n > ROWS // 2 and n % 11 == 0
+        unroutable = n % 41 == 0 and (key == "key-0" or n > 3 * ROWS // 4)
         make = request if unroutable else event
         rows.append(make(message_id=f"{key} {n}", ordering_key=key))
         expected[key].append(f"{key} {n}")
