@@ -119,6 +119,18 @@ static void our_parameters_may_stand_anywhere(void **state)
 	store->driver->close(store);
 }
 
+static void of_several_hosts_one_that_answers_is_enough(void **state)
+{
+	struct kit *kit = *state;
+	struct kit_server server = kit_postgres_server();
+	struct store *store = open_url(
+		kit, "postgresql://%s@127.0.0.1:1,%s:%s/%s", server.user,
+		server.host, server.port, server.database);
+
+	assert_non_null(store);
+	store->driver->close(store);
+}
+
 /* ---- rights ---- */
 
 /* A role that may log in and use the kit's schema, and nothing else. */
@@ -254,6 +266,7 @@ static const struct CMUnitTest tests[] = {
 	STORE_TEST(an_unknown_parameter_is_named),
 	STORE_TEST(a_schema_must_have_an_ordinary_name),
 	STORE_TEST(our_parameters_may_stand_anywhere),
+	STORE_TEST(of_several_hosts_one_that_answers_is_enough),
 	STORE_TEST(a_role_without_rights_is_denied),
 	STORE_TEST(a_role_that_was_granted_all_works_without_a_new_session),
 	STORE_TEST(a_database_that_may_only_be_read_is_away),
