@@ -34,7 +34,7 @@ lint: ## formatting, static analysis, and the rules of the house
 bench: ## measure throughput and latency against real servers
 	tools/install-packages
 	$(MAKE) all
-	$(PYTHON) bench/bench.py build/bench.json
+	$(PYTHON) bench/bench.py build/bench.json docs/bench.svg
 
 fuzz: build-fuzz/build.ninja ## fuzz each parser for T seconds (60)
 	ninja -C build-fuzz fuzz

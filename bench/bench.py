@@ -1,15 +1,16 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Measures postbus against what its broker can do by itself.
+"""Measures postbus against what its servers can do by themselves.
 
-    bench.py [OUTPUT.json]
+    bench.py [OUTPUT.json [PLOT.svg]]
 
 BENCH_COUNT is the number of messages in a run (50000), BENCH_ROUNDS how often
-everything is repeated (3). Runs that are compared alternate, and medians are
-taken: a busy machine then disturbs both sides alike.
+everything is repeated (3), BENCH_ROWS how full the outbox is when claims are
+measured (1000000). Runs that are compared alternate, and medians are taken: a
+busy machine then disturbs both sides alike.
 
-To add a store, give it the methods of measure.SQLite and put it into STORES; to
-add a rate, put it into RATES.
+To add a store, give it the methods of databases.Database and put it into
+STORES; to add a rate, put it into RATES.
 """
 
 import contextlib
@@ -23,23 +24,30 @@ import time
 import uuid
 from pathlib import Path
 
-import measure
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+import databases  # noqa: E402
+import measure  # noqa: E402
+import report  # noqa: E402
+from support.process import exit_on_sigterm  # noqa: E402
+from support.servers import PostgreSQL, RabbitMQ  # noqa: E402
 
 COUNT = int(os.environ.get("BENCH_COUNT", "50000"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
-STORES = [measure.SQLite]
+ROWS = int(os.environ.get("BENCH_ROWS", "1000000"))
+STORES = [databases.SQLite, databases.PostgreSQL]
 QUEUE_TYPES = ["classic", "quorum"]
-PAIRS = [("raw publish", "relay"), ("raw consume", "intake")]
-RATES = [100, 1000]
+RATES = [100, 1000, 5000]
 LATENCY_SECONDS = 5
 IDLE_SECONDS = 5
+PERCENTILES = [50, 99, 99.9]
 
 
 class Rig:
-    """One RabbitMQ for everything, a virtual host and databases for each run."""
+    """The same servers for everything, a virtual host and databases for each run."""
 
-    def __init__(self, rabbitmq, directory):
+    def __init__(self, rabbitmq, postgresql, directory):
         self.rabbitmq = rabbitmq
+        self.postgresql = postgresql
         self.directory = directory
 
     @contextlib.contextmanager
@@ -51,10 +59,11 @@ class Rig:
         finally:
             self.rabbitmq.delete_vhost(name)
 
-    def database(self, store, vhost, name, **settings):
-        return store(
-            self.directory, f"{vhost}-{name}", self.rabbitmq, virtual_host=vhost, **settings
-        )
+    @contextlib.contextmanager
+    def database(self, store, vhost, **settings):
+        database = store(self, uuid.uuid4().hex[:8], {"virtual_host": vhost, **settings})
+        with contextlib.closing(database):
+            yield database
 
 
 # ---- throughput ----
@@ -62,17 +71,24 @@ class Rig:
 
 def throughput_round(rig, store, queue_type):
     """Raw and relay fill the queue, raw and intake empty it, in turns."""
-    with rig.vhost() as vhost:
-        sender = rig.database(store, vhost, "out", queue_type=queue_type, intake_enabled="false")
-        receiver = rig.database(store, vhost, "in", queue_type=queue_type, relay_enabled="false")
+    out = {"queue_type": queue_type, "intake_enabled": "false"}
+    into = {"queue_type": queue_type, "relay_enabled": "false"}
+    with (
+        rig.vhost() as vhost,
+        rig.database(store, vhost, **out) as sender,
+        rig.database(store, vhost, **into) as receiver,
+        rig.database(store, vhost, **into) as inbox,
+    ):
         runs = {
             "raw publish": measure.raw(sender, "publish", COUNT),
             "raw consume": measure.raw(receiver, "consume", COUNT),
             "relay": measure.relay(sender, COUNT),
+            "raw insert": measure.raw(inbox, "insert", COUNT),
             "intake": measure.intake(receiver, COUNT),
         }
-    for raw, lane in PAIRS:
-        runs[lane]["of_raw"] = runs[lane]["rate"] / runs[raw]["rate"]
+    slower = min(runs["raw consume"]["rate"], runs["raw insert"]["rate"])
+    runs["relay"]["of_raw"] = runs["relay"]["rate"] / runs["raw publish"]["rate"]
+    runs["intake"]["of_raw"] = runs["intake"]["rate"] / slower
     return runs
 
 
@@ -92,95 +108,103 @@ def throughput(rig, store, queue_type):
 
 
 def single_worker(rig, store):
-    with rig.vhost() as vhost:
-        database = rig.database(store, vhost, "both", queue_type="classic")
+    progress(f"{store.name}: one worker, idle and with messages of 4 KiB")
+    with rig.vhost() as vhost, rig.database(store, vhost, queue_type="classic") as database:
         starts = [measure.start_to_first_confirm(database) for _ in range(ROUNDS)]
-        progress("idling")
         with database.worker() as worker:
             time.sleep(1)  # the start is not idle
-            result = {
-                "start_to_first_confirm": statistics.median(starts),
-                "idle": measure.idle(worker, IDLE_SECONDS),
-            }
+            idle = measure.idle(worker, IDLE_SECONDS)
             worker.terminate()
-    return result
+        return {
+            "start_to_first_confirm": statistics.median(starts),
+            "idle": idle,
+            "load": measure.memory_under_load(database, min(COUNT, 20000)),
+        }
 
 
 def latencies(rig, store):
     """By rate, with the percentiles that people ask for."""
-    with rig.vhost() as vhost:
-        database = rig.database(store, vhost, "out", queue_type="classic", intake_enabled="false")
-        measure.start_to_first_confirm(database)
+    settings = {"queue_type": "classic", "intake_enabled": "false"}
+    with rig.vhost() as vhost, rig.database(store, vhost, **settings) as database:
+        measure.start_to_first_confirm(database)  # the queue is there
         with database.worker() as worker:
-            result = {rate: latency_at(database, rate) for rate in RATES}
+            time.sleep(1)
+            result = {str(rate): latency_at(database, rate) for rate in RATES}
             worker.terminate()
     return result
 
 
 def latency_at(database, rate):
-    progress(f"{rate} messages/s for {LATENCY_SECONDS} s")
-    seconds = measure.latency(database, rate, LATENCY_SECONDS)
+    progress(f"{database.name}: {rate} messages/s for {LATENCY_SECONDS} s")
+    result = measure.latency(database, rate, LATENCY_SECONDS)
     return {
-        f"p{percent}": seconds[min(len(seconds) - 1, len(seconds) * percent // 100)]
-        for percent in (50, 95, 99)
+        "rate": result["rate"],
+        "arrived": percentiles(result["arrived"]),
+        "published": percentiles(result["published"]),
     }
 
 
-# ---- what is shown ----
+def percentiles(ascending):
+    last = len(ascending) - 1
+    return {
+        f"p{percent:g}": ascending[min(last, int(len(ascending) * percent / 100))]
+        for percent in PERCENTILES
+    }
+
+
+# ---- claims ----
+
+
+def claims(rig):
+    progress(f"PostgreSQL: claims from an outbox of {ROWS:,}")
+    results = {}
+    with rig.vhost() as vhost, rig.database(databases.PostgreSQL, vhost) as database:
+        for what, seconds in measure.claims(database, ROWS):
+            results[what] = {
+                kind: {"median": statistics.median(taken), "longest": max(taken)}
+                for kind, taken in seconds.items()
+            }
+            progress(f"{what}: {results[what]['next']['median'] * 1e3:.1f} ms")
+    return results
+
+
+# ---- the program ----
 
 
 def progress(text):
     print(f"  {text}", file=sys.stderr, flush=True)
 
 
-def show_throughput(name, medians):
-    for raw, lane in PAIRS:
-        print(f"{name:<16} {raw:<12} {medians[raw]['rate']:>10,.0f}")
-        print(
-            f"{'':<16} {lane:<12} {medians[lane]['rate']:>10,.0f}"
-            f" {medians[lane]['of_raw']:>8.2f} {medians[lane]['cpu'] * 1e6:>10.1f} µs"
-        )
+def everything(rig):
+    return {
+        "machine": {"system": platform.platform(), "processors": os.cpu_count()},
+        "count": COUNT,
+        "rounds": ROUNDS,
+        "stores": {
+            store.name: {
+                "throughput": {kind: throughput(rig, store, kind) for kind in QUEUE_TYPES},
+                "worker": single_worker(rig, store),
+                "latency": latencies(rig, store),
+            }
+            for store in STORES
+        },
+        "claims": claims(rig),
+    }
 
 
-def show(results):
-    print(f"\n{COUNT:,} messages of 300 bytes; medians of {ROUNDS} rounds\n")
-    print(f"{'':<29} {'messages/s':>10} {'of raw':>8} {'CPU/message':>13}")
-    for store, result in results["stores"].items():
-        for queue_type, medians in result["throughput"].items():
-            show_throughput(f"{store} {queue_type}", medians)
-        worker = result["worker"]
-        print(f"\n{store}, one worker")
-        print(f"  start to first confirm  {worker['start_to_first_confirm'] * 1e3:.0f} ms")
-        print(f"  idle, RssAnon           {worker['idle']['rss_anon_kib']:,} KiB")
-        print(f"  idle, CPU               {worker['idle']['cpu']:.3%}")
-        for rate, percentiles in result["latency"].items():
-            values = ", ".join(f"{p} {v * 1e3:.0f} ms" for p, v in percentiles.items())
-            print(f"  commit to published     {values} at {rate:,} messages/s")
-
-
-def main(output=None):
-    measure.exit_on_sigterm()
+def main(output=None, plot=None):
+    exit_on_sigterm()
     with (
         tempfile.TemporaryDirectory(prefix="postbus-bench-") as directory,
-        measure.RabbitMQ() as rabbitmq,
+        RabbitMQ() as rabbitmq,
+        PostgreSQL(max_wal_size="8GB") as postgresql,
     ):
-        rig = Rig(rabbitmq, Path(directory))
-        results = {
-            "machine": {"system": platform.platform(), "processors": os.cpu_count()},
-            "count": COUNT,
-            "rounds": ROUNDS,
-            "stores": {
-                store.name: {
-                    "throughput": {kind: throughput(rig, store, kind) for kind in QUEUE_TYPES},
-                    "worker": single_worker(rig, store),
-                    "latency": latencies(rig, store),
-                }
-                for store in STORES
-            },
-        }
-    show(results)
+        results = everything(Rig(rabbitmq, postgresql, Path(directory)))
+    print(report.tables(results))
     if output is not None:
         Path(output).write_text(json.dumps(results, indent=2) + "\n")
+    if plot is not None:
+        Path(plot).write_text(report.plot(results))
 
 
 if __name__ == "__main__":

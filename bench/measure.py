@@ -1,160 +1,99 @@
 # SPDX-License-Identifier: MIT
-"""What is measured, and how: each function takes a fresh rig and gives numbers.
+"""What is measured, and how: each function takes a database and gives numbers.
 
 Times are taken where they cost nothing: the database stamps its rows, the
 kernel counts the processor's time. While messages move, nothing here does more
 than ask a partial index now and then.
 """
 
-import datetime
+import contextlib
 import os
-import sqlite3
-import subprocess
-import sys
 import time
-from contextlib import closing
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
-from support.process import Process, exit_on_sigterm, require, wait_until  # noqa: E402, F401
-from support.servers import RabbitMQ  # noqa: E402, F401
+from support.process import tree, wait_until
 
-BUILD = Path(os.environ.get("POSTBUS_BUILD", ROOT / "build"))
-PADDING = "." * 71  # makes the envelope of a row 300 bytes long, like raw.c's
-
-INSERT = f"""
-INSERT INTO event_bus_outbound_event (topic, event_type, payload)
-VALUES ('event.bench.message.sent', 'message.sent', '"{PADDING}"')"""
-
-UNSENT = """
-SELECT EXISTS (SELECT 1 FROM event_bus_outbound_event
-               WHERE config_key = 'default' AND status = 'pending' AND next_retry_at IS NULL)"""
+BIG = 4096  # bytes of payload, for memory
+CLAIMS = 51
+FRESH = 32000  # rows to claim beside a full outbox
+TABLE = "event_bus_outbound_event"
 
 
-class SQLite:
-    """A database with the config of one lane, or of both."""
-
-    name = "SQLite"
-
-    def __init__(self, directory, name, rabbitmq, **settings):
-        self.path = directory / f"{name}.db"
-        self.log = directory / f"{name}.log"
-        self.url = f"sqlite://{self.path}"
-        self.environment = {
-            **os.environ,
-            "POSTBUS_DATABASE_URL": self.url,
-            "RABBITMQ_PASSWORD": rabbitmq.password,
-        }
-        settings = {
-            "source_service": "bench",
-            "port": rabbitmq.port,
-            "username": rabbitmq.username,
-            "password": "env:RABBITMQ_PASSWORD",
-            "queue": "bench",
-            "binding_keys": "event.#",
-            **settings,
-        }
-        self.run("postbus", "migrate")
-        self.run("postbus", "config", "set", "default", *(f"{k}={v}" for k, v in settings.items()))
-
-    def run(self, program, *arguments):
-        command = [require(BUILD / program), *map(str, arguments)]
-        return subprocess.run(
-            command, env=self.environment, check=True, stdout=subprocess.PIPE, text=True
-        ).stdout
-
-    def worker(self):
-        return Process(
-            [require(BUILD / "postbus"), "worker", "--config-key", "default"],
-            self.log,
-            env=self.environment,
-        )
-
-    def connect(self):
-        database = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-        database.execute("PRAGMA synchronous = NORMAL")
-        return database
-
-    def insert(self, count):
-        with closing(self.connect()) as database:
-            database.execute("BEGIN IMMEDIATE")
-            for _ in range(count):
-                database.execute(INSERT)
-            database.execute("COMMIT")
-
-    def value(self, query):
-        with closing(self.connect()) as database:
-            return database.execute(query).fetchone()[0]
-
-    def seconds_between(self, first, last):
-        """Of two expressions over stamps, since 1970."""
-        return _seconds(self.value(last)) - _seconds(self.value(first))
-
-    def all_sent(self):
-        return not self.value(UNSENT)
-
-    def received(self):
-        return self.value("SELECT coalesce(max(id), 0) FROM event_bus_inbound_event")
-
-    def published_at(self):
-        """When each row was published, in the order of the outbox."""
-        with closing(self.connect()) as database:
-            query = "SELECT published_at FROM event_bus_outbound_event ORDER BY seq"
-            return [_seconds(row[0]) for row in database.execute(query)]
+# ---- processor time and memory ----
 
 
-def _seconds(stamp):
-    return datetime.datetime.fromisoformat(f"{stamp}+00:00").timestamp()
+def cpu_seconds(process):
+    """User and system time of a process and all below it."""
+    return sum(map(_cpu_seconds_of, tree(process.pid)))
+
+
+def _cpu_seconds_of(pid):
+    """Of every thread that still runs, and of children that have ended."""
+    try:
+        tasks = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/schedstat")]
+        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0  # it has just ended
+    ended = sum(map(int, stat[13:15])) / os.sysconf("SC_CLK_TCK")
+    return ended + sum(int(task.split()[0]) for task in tasks) / 1e9
+
+
+def rss_anon(worker):
+    """In KiB."""
+    status = Path(f"/proc/{worker.pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if "RssAnon" in line).split()[1])
 
 
 # ---- throughput: messages a second ----
 
 
 def raw(database, what, count):
-    """The driver alone, see raw.c: what is publish or consume."""
+    """The driver alone, see raw.c: what is publish, consume or insert."""
     return {"rate": count / float(database.run("bench/bench-raw", what, count, database.url))}
 
 
 def relay(database, count):
     """From the first batch that was settled to the last row."""
     database.insert(count)
-    with database.worker() as worker:
-        cpu = _run_until(worker, database.all_sent)
-    table = "FROM event_bus_outbound_event"
-    first = f"SELECT min(published_at) {table}"
-    before = database.value(f"SELECT count(*) {table} WHERE published_at = ({first})")
-    seconds = database.seconds_between(first, f"SELECT max(published_at) {table}")
-    return {"rate": (count - before) / seconds, "cpu": cpu / count}
+    cpu = _run_until(database, database.all_sent, count)
+    first = f"SELECT min(published_at) FROM {TABLE}"
+    before = database.number(f"SELECT count(*) FROM {TABLE} WHERE published_at = ({first})")
+    return {"rate": (count - before) / _span(database, "published_at", TABLE), **cpu}
 
 
 def intake(database, count):
     """From the first row that arrived to the last."""
+    cpu = _run_until(database, lambda: database.received() >= count, count)
+    return {"rate": count / _span(database, "received_at", "event_bus_inbound_event"), **cpu}
+
+
+def _span(database, column, table):
+    """Seconds from the first stamp to the last."""
+    first, last = database.seconds(f"min({column})"), database.seconds(f"max({column})")
+    return database.number(f"SELECT {last} - {first} FROM {table}")
+
+
+def _run_until(database, true, count, timeout=120):
+    """What a worker, its broker and its database took of the processor, per
+    message; it is ended well."""
+    servers = {name: server.process for name, server in database.servers.items()}
+    before = {name: cpu_seconds(server) for name, server in servers.items()}
     with database.worker() as worker:
-        cpu = _run_until(worker, lambda: database.received() >= count)
-    table = "FROM event_bus_inbound_event"
-    seconds = database.seconds_between(
-        f"SELECT min(received_at) {table}", f"SELECT max(received_at) {table}"
-    )
-    return {"rate": count / seconds, "cpu": cpu / count}
+        _wait(worker, true, timeout)
+        after = {name: cpu_seconds(process) for name, process in servers.items()}
+        cpu = {f"{name}_cpu": (after[name] - before[name]) / count for name in servers}
+        cpu["worker_cpu"] = cpu_seconds(worker) / count
+        worker.terminate()
+    return cpu
 
 
-def _run_until(worker, true, timeout=120):
-    """The seconds of processor time that the worker took; it is ended well."""
+def _wait(worker, true, timeout=120, between=lambda: None):
     deadline = time.monotonic() + timeout
     while not true():
         if not worker.running() or time.monotonic() > deadline:
             raise AssertionError(f"the worker did not finish\n{worker.tail()}")
+        between()
         time.sleep(0.1)
-    cpu = cpu_seconds(worker)
-    worker.terminate()
-    return cpu
-
-
-def cpu_seconds(worker):
-    """User and system time of every thread that still runs."""
-    tasks = Path(f"/proc/{worker.pid}/task").glob("*/schedstat")
-    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
 
 # ---- a worker by itself ----
@@ -167,35 +106,110 @@ def start_to_first_confirm(database):
     with database.worker() as worker:
         wait_until(database.all_sent, 30, "the first confirm")
         worker.terminate()
-    last = "SELECT max(published_at) FROM event_bus_outbound_event"
-    return _seconds(database.value(last)) - began
+    published = database.seconds("max(published_at)")
+    return database.number(f"SELECT {published} FROM {TABLE}") - began
 
 
 def idle(worker, seconds):
     """What both lanes take while nothing happens."""
     before = cpu_seconds(worker)
     time.sleep(seconds)
-    status = Path(f"/proc/{worker.pid}/status").read_text()
-    anonymous = next(line for line in status.splitlines() if line.startswith("RssAnon"))
     return {
-        "rss_anon_kib": int(anonymous.split()[1]),
+        "rss_anon_kib": rss_anon(worker),
         "cpu": (cpu_seconds(worker) - before) / seconds,
     }
+
+
+def memory_under_load(database, count):
+    """The most that was seen while both lanes moved messages of 4 KiB."""
+    already = database.received()
+    database.insert(count, BIG)
+    seen = []
+    with database.worker() as worker:
+        _wait(
+            worker,
+            lambda: database.received() >= already + count,
+            between=lambda: seen.append(rss_anon(worker)),
+        )
+        seen.append(rss_anon(worker))
+        worker.terminate()
+    return {"rss_anon_kib": max(seen)}
 
 
 # ---- latency ----
 
 
 def latency(database, rate, seconds):
-    """Seconds from a row's commit to its published_at, sorted; one row per commit."""
-    already = database.value("SELECT coalesce(max(seq), 0) FROM event_bus_outbound_event")
-    committed = []
-    with closing(database.connect()) as writer:
-        began = time.monotonic()
-        for n in range(int(rate * seconds)):
-            time.sleep(max(0, began + n / rate - time.monotonic()))
-            writer.execute(INSERT)
-            committed.append(time.time())
+    """Seconds from a row's commit until another client had the message, and
+    until the row said `published`; and the rate that was reached."""
+    already = int(database.number(f"SELECT coalesce(max(seq), 0) FROM {TABLE}"))
+    lines = database.run(
+        "bench/bench-latency", rate, seconds, database.url, database.broker_url
+    ).splitlines()
     wait_until(database.all_sent, 30, "the last confirm")
-    published = database.published_at()[already:]
-    return sorted(after - before for before, after in zip(committed, published, strict=True))
+    published = database.numbers(
+        f"SELECT {database.seconds('published_at')} FROM {TABLE}"
+        f" WHERE seq > {already} ORDER BY message_id"
+    )
+    committed, arrived = zip(*([int(at) / 1e6 for at in line.split()] for line in lines))
+    return {
+        "rate": (len(committed) - 1) / (max(committed) - min(committed)),
+        "arrived": _differences(committed, arrived),
+        "published": _differences(committed, published),
+    }
+
+
+def _differences(before, after):
+    return sorted(b - a for a, b in zip(before, after, strict=True))
+
+
+# ---- claims ----
+
+PUBLISH = f"UPDATE {TABLE} SET status = 'published', published = true, published_at = now()"
+
+
+def claims(database, rows):
+    """Yields what lies in a PostgreSQL outbox, and what claims of 500 rows took
+    then. Nothing tidies up but what is said here."""
+    database.sql(f"ALTER TABLE {TABLE} SET (autovacuum_enabled = off)")
+    database.insert(rows)
+    database.sql(f"ANALYZE {TABLE}")
+    yield f"{rows:,} pending", _claims(database)
+    yield "4,096 of them in flight", _claims(database, in_flight=4096)
+
+    database.sql(PUBLISH)
+    database.sql(f"VACUUM {TABLE}")
+    database.insert(FRESH)
+    yield f"{rows:,} published since the last ANALYZE", _claims(database)
+
+    database.sql(f"TRUNCATE {TABLE}")
+    database.insert(rows)
+    with old_snapshot(database):
+        database.sql(PUBLISH)
+        database.insert(FRESH)
+        database.sql(f"ANALYZE {TABLE}")
+        yield f"{rows:,} published, an old snapshot open", _claims(database)
+
+    later = "status = 'pending', next_retry_at = now() + interval '1 day'"
+    database.sql(f"UPDATE {TABLE} SET {later} WHERE status = 'published'")
+    database.sql(f"VACUUM ANALYZE {TABLE}")
+    yield f"{rows:,} scheduled for later", _claims(database)
+
+
+@contextlib.contextmanager
+def old_snapshot(database):
+    with database.server.session(database.database) as session:
+        session.sql("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1")
+        yield
+
+
+def _claims(database, in_flight=0):
+    """Seconds by kind of claim, see claim.c; the first ones, which open files and
+    make plans, too."""
+    lines = database.run("bench/bench-claim", CLAIMS, in_flight, database.url).splitlines()
+    seconds = {"next": [], "all": []}
+    for kind, rows, taken in map(str.split, lines):
+        if rows != "500":
+            raise AssertionError(f"a claim brought {rows} rows instead of 500")
+        seconds[kind].append(float(taken))
+    return seconds

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the broker and its driver can do by themselves: bare loops that publish
- * or consume, without a database behind them. The relay and the intake are
- * measured against these.
+ * What broker and database can do by themselves: bare loops that publish or
+ * consume without a database behind them, or fill the inbox without a broker.
+ * The relay and the intake are measured against these.
  *
- *	bench-raw publish|consume COUNT DATABASE-URL
+ *	bench-raw publish|consume|insert COUNT DATABASE-URL
  *
  * The config row `default` of the database says where the broker is, exactly
- * as it does for a worker; nothing else is read there. Prints the seconds from
- * the first publish to the last confirm, or from the first delivery to the last
- * acknowledgement.
+ * as it does for a worker. Prints the seconds from the first publish to the
+ * last confirm, from the first delivery to the last acknowledgement, or from
+ * the first batch to the last commit.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,16 +18,17 @@
 #include "broker/broker.h"
 #include "store/store.h"
 
-enum { BODY_BYTES = 300, ACKNOWLEDGE_EVERY = 500 };
+enum { BODY_BYTES = 300, BATCH_ROWS = 500 };
 
 /* The window is filled up again when this part of it is free: going by single
  * messages costs the broker more than it gains. */
 enum { REFILL_PART = 4 };
 
 struct bench {
+	struct store *store;
 	struct runtime_config config;
-	struct broker *broker;
-	struct arena arena; /* what broker_next gives */
+	struct broker *broker; /* not for insert */
+	struct arena arena;    /* what broker_next gives */
 	uint64_t count;
 	bool up;
 	usec_t began;
@@ -100,7 +101,7 @@ static void listen_to_broker(struct bench *bench)
 {
 	const struct broker_driver *driver = bench->broker->driver;
 	struct broker_event event;
-	uint64_t batch = bench->consumed + ACKNOWLEDGE_EVERY;
+	uint64_t batch = bench->consumed + BATCH_ROWS;
 
 	driver->step(bench->broker, clock_monotonic());
 	while (bench->consumed < batch &&
@@ -202,8 +203,7 @@ static void consume_all(struct bench *bench)
 	while (bench->acknowledged < bench->count) {
 		flush_and_wait(bench);
 		listen_to_broker(bench);
-		if (bench->consumed >=
-			    bench->acknowledged + ACKNOWLEDGE_EVERY ||
+		if (bench->consumed >= bench->acknowledged + BATCH_ROWS ||
 		    bench->consumed >= bench->count) {
 			bench->broker->driver->acknowledge(bench->broker,
 							   bench->last_tag);
@@ -213,44 +213,98 @@ static void consume_all(struct bench *bench)
 	flush(bench, clock_monotonic(), &wait);
 }
 
-/* ---- the program ---- */
+/* ---- inserting ---- */
 
-static void load_config(struct runtime_config *config, const char *url)
+static void insert_batch(struct bench *bench, struct inbox_row *rows,
+			 size_t count)
 {
-	struct store *store = NULL;
+	static char ids[BATCH_ROWS][UUID_TEXT_SIZE];
+	struct inbox_batch batch = {.config_key = "default",
+				    .broker_type = "rabbitmq",
+				    .rows = rows,
+				    .count = count};
 	struct error err;
 
-	if (store_open(&store, url, false, &err) < 0 ||
-	    store->driver->config_load(store, "default", config, &err) < 0 ||
-	    config_finish(config, &err) < 0)
+	for (size_t i = 0; i < count; i++) {
+		uuid_generate(ids[i]);
+		rows[i].envelope.message_id = span_of(ids[i]);
+	}
+	if (bench->store->driver->accept(bench->store, &batch, &err) < 0)
 		die(err.text);
-	store->driver->close(store);
+}
+
+/* The intake's batches, made of what the relay would have sent. */
+static void insert_all(struct bench *bench)
+{
+	static struct inbox_row rows[BATCH_ROWS];
+	struct buffer body = {0};
+
+	build_body(&rows[0].envelope, &body);
+	buffer_finish(&body);
+	for (size_t i = 1; i < BATCH_ROWS; i++)
+		rows[i].envelope = rows[0].envelope;
+	bench->began = clock_monotonic();
+	for (uint64_t left = bench->count; left > 0;) {
+		size_t count = left < BATCH_ROWS ? left : BATCH_ROWS;
+
+		insert_batch(bench, rows, count);
+		left -= count;
+	}
+}
+
+/* ---- the program ---- */
+
+static void open_store(struct bench *bench, const char *url)
+{
+	struct error err;
+
+	if (store_open(&bench->store, url, false, &err) < 0 ||
+	    bench->store->driver->config_load(bench->store, "default",
+					      &bench->config, &err) < 0 ||
+	    config_finish(&bench->config, &err) < 0)
+		die(err.text);
+}
+
+static void open_broker(struct bench *bench, enum broker_role role)
+{
+	struct error err;
+
+	if (broker_create(&bench->broker, &bench->config, role, &err) < 0)
+		die(err.text);
+	bench->broker->driver->connect(bench->broker, clock_monotonic());
+}
+
+static void run(struct bench *bench, const char *what)
+{
+	if (strcmp(what, "publish") == 0) {
+		open_broker(bench, BROKER_PUBLISHER);
+		publish_all(bench);
+	} else if (strcmp(what, "consume") == 0) {
+		open_broker(bench, BROKER_CONSUMER);
+		consume_all(bench);
+	} else {
+		insert_all(bench);
+	}
 }
 
 int main(int argc, char **argv)
 {
 	struct bench bench = {.oldest = 1};
-	enum broker_role role;
-	struct error err;
 
 	if (argc != 4)
-		die("usage: bench-raw publish|consume COUNT DATABASE-URL");
-	role = argv[1][0] == 'p' ? BROKER_PUBLISHER : BROKER_CONSUMER;
+		die("usage: bench-raw publish|consume|insert COUNT "
+		    "DATABASE-URL");
 	bench.count = strtoull(argv[2], NULL, 10);
 	bench.answered = calloc(bench.count + 1, sizeof(*bench.answered));
 	if (bench.answered == NULL)
 		die("no memory");
-	load_config(&bench.config, argv[3]);
-	if (broker_create(&bench.broker, &bench.config, role, &err) < 0)
-		die(err.text);
-	bench.broker->driver->connect(bench.broker, clock_monotonic());
-	if (role == BROKER_PUBLISHER)
-		publish_all(&bench);
-	else
-		consume_all(&bench);
+	open_store(&bench, argv[3]);
+	run(&bench, argv[1]);
 	printf("%.6f\n",
 	       (double)(clock_monotonic() - bench.began) / USEC_PER_SEC);
-	bench.broker->driver->destroy(bench.broker);
+	if (bench.broker != NULL)
+		bench.broker->driver->destroy(bench.broker);
+	bench.store->driver->close(bench.store);
 	config_destroy(&bench.config);
 	arena_finish(&bench.arena);
 	free(bench.answered);
