@@ -99,15 +99,25 @@ class Vhost:
 
     def receive(self, queue, count, timeout=30):
         """Consumes that many: (method, properties, body) of each, in order."""
-        messages = []
         with self.channel() as channel:
-            channel.basic_qos(prefetch_count=min(count, 500))
-            for message in channel.consume(queue, inactivity_timeout=timeout):
-                if message[0] is None:
-                    raise AssertionError(f"{queue}: {len(messages)} of {count} came")
-                messages.append(message)
-                if len(messages) % 250 == 0 or len(messages) == count:
-                    channel.basic_ack(message[0].delivery_tag, multiple=True)
-                if len(messages) == count:
-                    break
+            messages = self._consume(channel, queue, count, timeout)
+            if messages:
+                channel.basic_ack(messages[-1][0].delivery_tag, multiple=True)
+        return messages
+
+    def peek(self, queue, count, timeout=30):
+        """The same, and gives them back."""
+        with self.channel() as channel:
+            return self._consume(channel, queue, count, timeout)
+
+    @staticmethod
+    def _consume(channel, queue, count, timeout):
+        messages = []
+        channel.basic_qos(prefetch_count=count)
+        deliveries = channel.consume(queue, inactivity_timeout=timeout)
+        while len(messages) < count:
+            message = next(deliveries)
+            if message[0] is None:
+                raise AssertionError(f"{queue}: {len(messages)} of {count} came")
+            messages.append(message)
         return messages
