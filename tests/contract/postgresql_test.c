@@ -26,7 +26,8 @@ open_url(struct kit *kit, const char *format, ...)
 static void assert_says(const struct kit *kit, const char *words)
 {
 	if (strstr(kit->err.text, words) == NULL)
-		fail_msg("\"%s\" does not say \"%s\"", kit->err.text, words);
+		fail_msg("\"%s\" does not say \"%.*s\"", kit->err.text,
+			 SPAN_ARG(span_of(words)));
 }
 
 /* ---- URLs and logins ---- */
