@@ -40,6 +40,7 @@ struct relay {
 	bool hungry;	   /* the store has, or may have, more than we took */
 	int64_t after_seq; /* fresh rows up to here were claimed, or their key
 			    * held them back */
+	bool keyed;	   /* the last claim gave rows with a key */
 	int64_t freed_seq; /* first row with a key that is done and not yet
 			    * settled, 0: none */
 	usec_t sweep_at;

@@ -49,6 +49,37 @@ static void note_claim(struct relay *relay, usec_t now,
 			relay->after_seq = batch->rows[i].seq;
 }
 
+static bool has_keys(const struct outbox_batch *batch)
+{
+	for (size_t i = 0; i < batch->count; i++)
+		if (span_present(batch->rows[i].ordering_key))
+			return true;
+	return false;
+}
+
+/*
+ * Below after_seq an earlier row of a key may lie that committed late or was
+ * held back until now. So rows with a key count only if the claim began at the
+ * start; when they come and it did not, it is made again.
+ */
+static int claim_in_order(struct relay *relay, struct outbox_claim *wanted,
+			  struct outbox_batch *batch, struct error *err)
+{
+	const struct store_driver *driver = relay->store->driver;
+	int status;
+
+	if (relay->keyed)
+		wanted->after_seq = 0;
+	status = driver->claim(relay->store, wanted, batch, err);
+	if (status == 0 && wanted->after_seq != 0 && has_keys(batch)) {
+		wanted->after_seq = 0;
+		status = driver->claim(relay->store, wanted, batch, err);
+	}
+	if (status == 0)
+		relay->keyed = has_keys(batch);
+	return status;
+}
+
 static void claim(struct relay *relay, usec_t now)
 {
 	struct flight *flight = &relay->flight;
@@ -71,8 +102,7 @@ static void claim(struct relay *relay, usec_t now)
 	}
 	if (sweep)
 		relay->sweep_at = now + RELAY_SWEEP_EVERY;
-	if (relay->store->driver->claim(relay->store, &wanted, &claimed->batch,
-					&err) < 0) {
+	if (claim_in_order(relay, &wanted, &claimed->batch, &err) < 0) {
 		flight_unused(flight, claimed);
 		relay_store_failed(relay, now, &err);
 		return;

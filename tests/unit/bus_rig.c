@@ -2,6 +2,7 @@
 /* Lanes over the memory store and the memory broker. */
 #include "bus_rig.h"
 
+#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -256,6 +257,17 @@ void rig_expect_at(struct rig *rig, struct rig_row row, const char *status,
 					     &err) < 0)
 		fail_msg("%s", err.text);
 	assert_int_equal(expected.seen, 1);
+}
+
+void rig_sql(const char *sql)
+{
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open_v2("/rig", &db, SQLITE_OPEN_READWRITE,
+					 "postbus-memory"),
+			 SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
 }
 
 struct store_counts rig_counts(struct rig *rig)

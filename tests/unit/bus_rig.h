@@ -61,6 +61,9 @@ struct rig_row rig_request(struct rig *rig, const char *topic);
 void rig_expect_at(struct rig *rig, struct rig_row row, const char *status,
 		   const char *retries, const char *why, int line);
 
+/* Runs statements on the store's database, behind its driver's back. */
+void rig_sql(const char *sql);
+
 struct store_counts rig_counts(struct rig *rig);
 
 /* Puts an envelope of this message_id straight into the server's queue. */

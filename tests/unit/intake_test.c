@@ -2,7 +2,6 @@
 /* What the intake keeps to, whatever the broker and the store do. */
 #include "bus_rig.h"
 
-#include <sqlite3.h>
 #include <stdio.h>
 
 #define SECONDS(n) ((n)*USEC_PER_SEC)
@@ -68,18 +67,13 @@ static void what_is_no_envelope_is_rejected_and_others_flow(void **state)
 static void make_the_store_refuse(const char *message_id)
 {
 	char sql[256];
-	sqlite3 *db;
 
 	snprintf(sql, sizeof(sql),
 		 "CREATE TRIGGER refuse BEFORE INSERT ON "
 		 "event_bus_inbound_event WHEN NEW.message_id = '%s' "
 		 "BEGIN SELECT RAISE(ABORT, 'no such row here'); END",
 		 message_id);
-	assert_int_equal(sqlite3_open_v2("/rig", &db, SQLITE_OPEN_READWRITE,
-					 "postbus-memory"),
-			 SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-	sqlite3_close(db);
+	rig_sql(sql);
 }
 
 static void a_row_that_the_store_refuses_is_rejected_alone(void **state)

@@ -279,6 +279,28 @@ static void rows_held_by_a_retry_are_not_overtaken(void **state)
 	rig_expect(rig, third, "published", "0", NULL);
 }
 
+/* What is written with a lower seq after a higher one has gone out stands for a
+ * transaction that commits late. */
+static void a_late_commit_is_not_overtaken_in_its_key(void **state)
+{
+	struct rig *rig = *state;
+
+	knobs(rig)->confirm_delay = SECONDS(1) / 10;
+	run_up(rig);
+	rig_sql("INSERT INTO event_bus_outbound_event (seq, topic, event_type) "
+		"VALUES (10, 'event.test.thing.done', 'test')");
+	while (rig_counts(rig).outbox_published < 1)
+		rig_run(rig, SECONDS(1) / 100);
+	rig_sql("INSERT INTO event_bus_outbound_event (seq, topic, event_type, "
+		"ordering_key) VALUES "
+		"(5, 'event.test.thing.done', 'test', 'k'), "
+		"(11, 'event.test.thing.done', 'test', 'k')");
+	rig_event(rig, topic, NULL); /* wakes; the next sweep is far */
+	rig_run(rig, SECONDS(1) / 100 * 15);
+	rig_expect(rig, (struct rig_row){"5"}, "published", "0", NULL);
+	rig_expect(rig, (struct rig_row){"11"}, "pending", "0", NULL);
+}
+
 static void a_parked_row_releases_its_key(void **state)
 {
 	struct rig *rig = *state;
@@ -415,6 +437,7 @@ int main(void)
 		rig_test(rows_of_one_key_go_one_at_a_time),
 		rig_test(a_failing_row_holds_back_its_key_and_no_other),
 		rig_test(rows_held_by_a_retry_are_not_overtaken),
+		rig_test(a_late_commit_is_not_overtaken_in_its_key),
 		rig_test(a_parked_row_releases_its_key),
 		rig_test(a_lost_link_keeps_the_order_of_a_key),
 		rig_test(a_store_that_fails_stops_publishing_until_it_is_back),
