@@ -68,6 +68,23 @@ def test_late_row_of_a_key_joins_its_key_and_breaks_nothing(service, vhost):
     assert ids(vhost.receive("probe", 2)) == ["blocker", "behind"]
 
 
+def test_late_commit_goes_before_what_its_key_writes_after_it(service, vhost):
+    """The key's writers took turns, so its order holds whatever else goes on."""
+    vhost.declare_queue("probe", "event.orders.#")
+    service.start()
+    expected = []
+    with service.database.session() as late:
+        for i in range(8):
+            late.sql(f"BEGIN; {insert_sql(f'first-{i}', key=repr('a'))}")
+            service.settled(*service.insert(event(message_id=f"other-{i}")))
+            late.sql("COMMIT")
+            late.sql(insert_sql(f"second-{i}", key=repr("a")))
+            expected += [f"first-{i}", f"second-{i}"]
+        service.wait_count(OUTBOX, 24, "status = 'published'")
+    sent = [name for name in ids(vhost.take("probe")) if not name.startswith("other")]
+    assert sent == expected
+
+
 def test_row_that_is_rolled_back_is_never_sent(service, vhost):
     vhost.declare_queue("probe", "#")
     service.start()
