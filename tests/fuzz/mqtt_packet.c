@@ -63,9 +63,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct arena arena = {0};
 	struct packet packet;
 
-	for (uint8_t version = MQTT_VERSION_3; version <= MQTT_VERSION_5;
+	for (int version = MQTT_VERSION_3; version <= MQTT_VERSION_5;
 	     version++) {
-		const struct packet_reader reader = {version, &arena};
+		const struct packet_reader reader = {(uint8_t)version, &arena};
 		int status = packet_read(bytes, &packet, NULL);
 
 		if (status > 0)

@@ -60,8 +60,8 @@ static void return_codes_of_version_3_are_reasons_too(void **state)
 	static const uint8_t reasons[] = {0x00, 0x84, 0x85, 0x88, 0x86, 0x87};
 
 	(void)state;
-	for (uint8_t code = 0; code < sizeof(reasons); code++)
-		assert_int_equal(mqtt_reason_of_return_code(code),
+	for (size_t code = 0; code < sizeof(reasons); code++)
+		assert_int_equal(mqtt_reason_of_return_code((uint8_t)code),
 				 reasons[code]);
 	assert_int_equal(mqtt_reason_of_return_code(6), REASON_UNSPECIFIED);
 }
