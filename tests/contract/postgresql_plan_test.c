@@ -87,8 +87,8 @@ static void vacuum_whole(struct kit *kit)
 	do
 		sql_run(kit, "VACUUM ANALYZE event_bus_outbound_event");
 	while (sql_integer(kit,
-			   "SELECT n_dead_tup FROM pg_stat_user_tables "
-			   "WHERE relname = 'event_bus_outbound_event'") > 0);
+			   "SELECT n_dead_tup FROM pg_stat_user_tables WHERE "
+			   "relid = 'event_bus_outbound_event'::regclass") > 0);
 }
 
 /* The planner has seen the table while it was empty. */
