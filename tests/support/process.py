@@ -173,17 +173,28 @@ def wait_until(true, timeout=30, what="the condition"):
     return value
 
 
+_reserved = []
+
+
 def free_port():
-    """A loopback port below the ephemeral range, so that no client's own end
-    can take it while a server is down."""
+    """A loopback port that no other call gets, in this process or one beside it,
+    until this process ends: a server may be down for a while and find it free.
+
+    It is below the ephemeral range, so that no client's own end takes it. An
+    abstract Unix socket of its name is what reserves it.
+    """
     while True:
         port = random.SystemRandom().randrange(20000, 32000)
-        with socket.socket() as probe:
-            try:
+        reservation = socket.socket(socket.AF_UNIX)
+        try:
+            reservation.bind(f"\0postbus-test-port-{port}")
+            with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
+        except OSError:
+            reservation.close()
+            continue
+        _reserved.append(reservation)
+        return port
 
 
 def exit_on_sigterm():
