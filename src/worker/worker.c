@@ -42,17 +42,19 @@ struct worker {
 
 	bool configured; /* `config` is what the lanes run by */
 	struct runtime_config config;
-	int64_t seen_version; /* of the row; it may be one that is not good */
+	int64_t seen_version; /* of the row; 0: it is to be read */
+	struct error unfit;   /* why `config` is not the row, or empty */
 	struct error trouble; /* the worker's own, as last logged */
 	struct lane lanes[LANES];
 };
 
 /* ---- telling ---- */
 
-/* Logs what is wrong with the worker itself, once; NULL: it is over. */
+/* Logs what is wrong with the worker itself, once; NULL or empty: it is over.
+ */
 static void trouble(struct worker *worker, const struct error *why)
 {
-	if (why == NULL) {
+	if (why == NULL || why->text[0] == '\0') {
 		if (worker->trouble.text[0] != '\0')
 			log_event(LOG_LEVEL_INFO, "recovered", "from",
 				  worker->trouble.text, NULL);
@@ -139,7 +141,8 @@ static void fill_heartbeat(struct worker *worker, struct heartbeat *beat,
 			worker->configured ? worker->config.broker_type : NULL,
 		.relay_state = lane_state(&worker->lanes[RUNNER_RELAY]),
 		.intake_state = lane_state(&worker->lanes[RUNNER_INTAKE]),
-		.config_version = worker->seen_version,
+		.config_version =
+			worker->configured ? worker->config.version : 0,
 		.last_error = last_error(worker, text, size),
 		.worker_status = !worker->configured ? "waiting"
 				 : worker->stop	     ? "draining"
@@ -274,26 +277,24 @@ static int load_config(struct worker *worker, struct runtime_config *config,
 static void reload(struct worker *worker)
 {
 	struct runtime_config config;
-	struct error err;
-	int status = load_config(worker, &config, &err);
+	int status;
 
-	if (status < 0) {
-		if (status == STATUS_NOT_FOUND)
-			drop_config(worker);
-		trouble(worker, &err);
-	} else if (!config.is_active) {
+	worker->unfit = (struct error){0};
+	status = load_config(worker, &config, &worker->unfit);
+	if (status == STATUS_NOT_FOUND)
+		drop_config(worker);
+	if (status == 0 && !config.is_active) {
 		config_destroy(&config);
 		drop_config(worker);
-		error_set(&err, STATUS_NOT_FOUND,
+		error_set(&worker->unfit, STATUS_NOT_FOUND,
 			  "config '%s' is not active; `postbus config "
 			  "activate %s` starts it",
 			  worker->options->config_key,
 			  worker->options->config_key);
-		trouble(worker, &err);
-	} else {
-		trouble(worker, NULL);
-		adopt(worker, &config);
 	}
+	trouble(worker, &worker->unfit);
+	if (worker->unfit.text[0] == '\0')
+		adopt(worker, &config);
 	worker->beat_at = 0;
 }
 
@@ -321,8 +322,8 @@ static void look_at_config(struct worker *worker, usec_t now)
 		trouble(worker, &err);
 	else if (version != worker->seen_version)
 		reload(worker);
-	else if (worker->configured)
-		trouble(worker, NULL);
+	else
+		trouble(worker, &worker->unfit);
 }
 
 /* ---- signals ---- */
@@ -346,13 +347,14 @@ static int watch_signals(struct worker *worker, struct error *err)
 	return 0;
 }
 
+/* SIGHUP: whatever the config's version, its files may have changed too. */
 static void read_signals(struct worker *worker)
 {
 	struct signalfd_siginfo info;
 
 	while (read(worker->signal_fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGHUP)
-			worker->look_at = 0;
+			worker->look_at = worker->seen_version = 0;
 		else
 			worker->stop = true;
 	}

@@ -115,19 +115,29 @@ def test_lane_that_is_switched_off_ends_and_the_other_stays(service, vhost):
     assert service.outbox(f"seq = {seq}")[0]["status"] == "pending"
 
 
-def test_change_that_makes_no_sense_is_told_and_the_last_good_one_stays(service, vhost):
+@pytest.mark.parametrize(
+    "table, column, bad, good",
+    [
+        ("rabbitmq_settings", "topology", "'upside down'", "'declare'"),
+        ("runtime_config", "retry_base_seconds", "400", "1"),  # above the most
+    ],
+)
+def test_change_that_makes_no_sense_is_told_and_the_last_good_one_stays(
+    service, vhost, table, column, bad, good
+):
     vhost.declare_queue("probe", "#")
     worker = service.start()
-    service.database.execute(
-        "UPDATE event_bus_rabbitmq_settings SET topology = 'upside down'"
-    )
-    worker.wait_for_line("trouble", "topology", "upside down")
+    version = service.beat(worker)["config_version"]
+    service.database.execute(f"UPDATE event_bus_{table} SET {column} = {bad}")
+    worker.wait_for_line("trouble", column, bad.strip("'"))
     [seq] = service.insert(event())
     assert service.settled(seq)[0]["status"] == "published"
-    service.wait_error(worker, "topology")
-    service.database.execute(
-        "UPDATE event_bus_rabbitmq_settings SET topology = 'declare'"
-    )
+    service.wait_error(worker, column)
+    assert worker.rests()  # and looks at the config meanwhile
+    assert column in service.beat(worker)["last_error"]
+    assert service.beat(worker)["config_version"] == version
+    assert "recovered" not in worker.output()
+    service.database.execute(f"UPDATE event_bus_{table} SET {column} = {good}")
     wait_until(lambda: service.beat(worker)["last_error"] is None)
     service.wait_lanes(worker, "running", "running")
 
@@ -141,17 +151,6 @@ def test_deleted_config_stops_the_lanes_until_there_is_one_again(service, vhost)
         **vhost.settings(source_service="orders", heartbeat_interval_seconds=0.2)
     )
     service.wait_lanes(worker, "running", "running")
-
-
-def test_hangup_is_no_end_and_a_change_before_it_holds(service, vhost):
-    vhost.declare_queue("probe", "#")
-    worker = service.start()
-    for name in "first", "second", "third":
-        service.postbus.configure(source_service=name, queue="orders")
-        os.kill(worker.pid, signal.SIGHUP)
-        wait_until(lambda: sender(service, vhost) == name)
-    service.wait_lanes(worker, "running", "running")
-    worker.stop()
 
 
 @pytest.fixture
@@ -206,3 +205,22 @@ def test_password_that_is_changed_in_its_file_is_used_without_a_restart(
     [seq] = service.insert(event())
     assert service.settled(seq)[0]["retry_count"] == 0
     service.wait_lanes(worker, "running", "running")
+
+
+def test_hangup_reads_everything_anew(service, vhost, user, tmp_path):
+    """The row as it is, so nothing but the signal makes it look at the file."""
+    vhost.declare_queue("probe", "#")
+    secret = tmp_path / "secret"
+    secret.write_text("old")
+    service.postbus.configure(username=user.username, password=f"file:{secret}")
+    worker = service.start()
+    secret.write_text("wrong")
+    assert worker.rests() and service.lanes(worker) == ("running", "running")
+    os.kill(worker.pid, signal.SIGHUP)
+    service.wait_error(worker, "relay away", "intake away", "ACCESS_REFUSED")
+    secret.write_text("old")
+    os.kill(worker.pid, signal.SIGHUP)
+    service.wait_lanes(worker, "running", "running")
+    [seq] = service.insert(event())
+    assert service.settled(seq)[0]["status"] == "published"
+    worker.stop()
