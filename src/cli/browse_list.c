@@ -14,7 +14,7 @@ struct listing {
 	struct table table; /* where people read, else JSON goes out at once */
 	bool json;
 	int64_t count;
-	int64_t limit; /* 0: none */
+	int64_t limit; /* INT64_MAX: none */
 	bool more;     /* there was a row beyond the limit */
 	struct error *err;
 };
@@ -31,7 +31,7 @@ static int each_row(void *context, const struct column *columns, size_t count)
 	struct buffer *out = &listing->cli->out;
 	struct row row = {columns, count};
 
-	if (listing->limit > 0 && listing->count == listing->limit) {
+	if (listing->count == listing->limit) {
 		listing->more = true;
 		return 0;
 	}
@@ -55,7 +55,7 @@ static void end_listing(struct listing *listing)
 				   listing->count == 0 ? "[]\n" : "\n]\n");
 		return;
 	}
-	if (listing->count == 0) {
+	if (listing->count == 0 && !listing->more) {
 		buffer_append_format(&cli->out, "%s\n", listing->what->empty);
 		return;
 	}
@@ -79,10 +79,10 @@ int browse_list(struct cli *cli, const void *options, struct error *err)
 
 	if (result < 0)
 		return result;
-	listing.limit = filter.limit > 0 ? filter.limit : USUAL_LIMIT;
-	if (wanted->all)
-		listing.limit = 0;
-	filter.limit = listing.limit == 0 ? 0 : listing.limit + 1;
+	listing.limit = wanted->all		    ? INT64_MAX
+			: wanted->filter.limit >= 0 ? wanted->filter.limit
+						    : USUAL_LIMIT;
+	filter.limit = listing.limit == INT64_MAX ? 0 : listing.limit + 1;
 	table_init(&listing.table, table->columns);
 	result = store->driver->browse(store, table->table, &filter, each_row,
 				       &listing, err);
@@ -114,7 +114,8 @@ int browse_show(struct cli *cli, const void *options, struct error *err)
 {
 	const struct json_options *wanted = options;
 	const struct browse_table *table = cli->command->subject;
-	struct listing listing = {.cli = cli, .json = wanted->json};
+	struct listing listing = {
+		.cli = cli, .json = wanted->json, .limit = INT64_MAX};
 	struct store_filter filter = {.id = cli->operands.at[0], .limit = 1};
 	struct store *store = NULL;
 	int result = database_open(cli, &store, err);

@@ -183,7 +183,9 @@ static int parse(const char *path, json_t **root, struct error *err)
 		result = error_set(err, STATUS_INVALID,
 				   "%s is no valid JSON, or has a key twice: "
 				   "look at line %d, column %d",
-				   path, where.line, where.column);
+				   strcmp(path, "-") == 0 ? "standard input"
+							  : path,
+				   where.line, where.column);
 out:
 	buffer_finish(&in);
 	return result;

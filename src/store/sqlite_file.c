@@ -55,6 +55,11 @@ static int refuse_open(struct sqlite_store *store, bool create, int number,
 				 "there is no database %s; `postbus migrate` "
 				 "creates it",
 				 store->name);
+	if (number == ENOENT)
+		return error_set(err, STATUS_NOT_FOUND,
+				 "there is no directory for database %s; make "
+				 "it first",
+				 store->name);
 	return error_set(err, number == EACCES ? STATUS_DENIED : STATUS_AWAY,
 			 "database %s cannot be opened: %s", store->name,
 			 number == 0 ? sqlite3_errmsg(store->db)

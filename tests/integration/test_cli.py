@@ -199,6 +199,10 @@ def test_database_that_is_missing_or_not_migrated_names_the_remedy(postbus, tmp_
     refused(postbus.run("status", "--database", url, check=False), 1, "none.db")
     assert not (tmp_path / "none.db").exists()
 
+    url = f"sqlite://{tmp_path}/nowhere/none.db"
+    result = postbus.run("migrate", "--database", url, check=False)
+    refused(result, 1, "no directory", "nowhere/none.db")
+
     (tmp_path / "empty.db").touch()
     url = f"sqlite://{tmp_path}/empty.db"
     refused(

@@ -262,7 +262,7 @@ def test_import_is_all_or_nothing(postbus, config, words):
 def test_import_of_no_json_names_the_place_but_not_the_text(postbus):
     text = f'{{"shop": {{\n"password": "{SECRET}" oops}}}}'
     result = postbus.run("config", "import", "-", stdin=text, check=False)
-    assert SECRET not in refused(result, 1, "line 2")
+    assert SECRET not in refused(result, 1, "standard input", "line 2")
 
     twice = '{"shop": {"port": 1, "port": 2}}'
     refused(postbus.run("config", "import", "-", stdin=twice, check=False), 1, "twice")

@@ -107,6 +107,8 @@ def test_list_is_short_unless_all_is_asked_for(postbus):
     assert len(text) == 52 and "--all" in text[-1]
     assert len(postbus.json("outbox", "list")) == 50
     assert len(postbus.json("outbox", "list", "--all")) == 60
+    assert postbus.json("outbox", "list", "--limit", 0) == []
+    assert "0 newest" in postbus.run("outbox", "list", "--limit", 0).stdout
 
 
 def test_json_of_a_row_keeps_every_digit_and_every_column(configured):
