@@ -62,8 +62,8 @@ struct postgres_store {
 	size_t prepared_count;
 	bool row_fault; /* the failure may be one row's */
 	struct {
-		bool near;   /* the next read is of one row */
-		int64_t seq; /* a row that could not be read in time */
+		int64_t near; /* up to this seq rows are read one by one */
+		int64_t seq;  /* a row that could not be read in time */
 		int times;
 	} suspect;
 	struct postgres_look fresh_look; /* by seq */

@@ -4,7 +4,9 @@
  *
  * A jsonb may expand to gigabytes, or its pages be damaged: then the statement
  * fails, after the rows before that one have come. The next is read alone, and
- * is broken if it fails again.
+ * is broken if it fails again. A row that is not read in time may cost the
+ * session, as a server that expands a value listens to nobody: what is
+ * suspected outlives it.
  */
 #include <stdio.h>
 
@@ -109,7 +111,7 @@ static size_t portion_of(const struct postgres_store *store,
 	size_t room = reading->max_bytes - reading->bytes;
 	size_t count = 0;
 
-	if (store->suspect.near)
+	if (reading->picks->seq <= store->suspect.near)
 		return 1;
 	while (count < reading->count && room > 0) {
 		size_t size = reading->picks[count++].size;
@@ -157,15 +159,20 @@ static int read_portion(struct postgres_store *store, struct reading *reading,
 
 /* A server may be slow for other reasons: only one that is slow with this very
  * row, time after time, is taken at its word. */
-static bool is_convicted(struct postgres_store *store, int64_t seq)
+static bool is_convicted(const struct postgres_store *store, int64_t seq)
+{
+	return store->suspect.seq == seq && store->suspect.times >= TRIES;
+}
+
+static void suspect(struct postgres_store *store, int64_t seq)
 {
 	if (store->suspect.seq != seq)
 		store->suspect.times = 0;
 	store->suspect.seq = seq;
-	return ++store->suspect.times >= TRIES;
+	store->suspect.times++;
 }
 
-static int add_broken(struct reading *reading, const struct error *why,
+static int add_broken(struct reading *reading, const char *why,
 		      struct error *err)
 {
 	struct outbox_batch *batch = reading->batch;
@@ -173,7 +180,7 @@ static int add_broken(struct reading *reading, const struct error *why,
 
 	*row = (struct outbox_row){.seq = reading->picks->seq};
 	envelope_init(&row->envelope);
-	row->broken = arena_copy(&batch->arena, span_of(why->text));
+	row->broken = arena_copy(&batch->arena, span_of(why));
 	if (!span_present(row->broken))
 		return error_set(err, STATUS_NO_MEMORY,
 				 "no memory for an outbox row");
@@ -182,26 +189,45 @@ static int add_broken(struct reading *reading, const struct error *why,
 	return 0;
 }
 
-/* 0: the failure to read `count` rows is dealt with, reading may go on. */
+/* What is to be thought of the `left` rows, up to the seq `last`, that a read
+ * has not brought. 0: it is dealt with, reading may go on. A session that was
+ * lost may have kept rows to itself that come before the one to blame. */
 static int blame(struct postgres_store *store, struct reading *reading,
-		 size_t count, const struct error *why, struct error *err)
+		 size_t left, int64_t last, const struct error *why,
+		 struct error *err)
 {
-	bool certain = why->status == STATUS_INVALID;
+	bool certain = why->status == STATUS_INVALID && left > 0;
 
-	if (!store->lost && (certain || store->row_fault)) {
-		if (count > 1) {
-			store->suspect.near = true;
-			if (certain)
-				return 0;
-		} else if (certain ||
-			   is_convicted(store, reading->picks->seq)) {
-			store->suspect.near = false;
-			return add_broken(reading, why, err);
-		}
-	}
+	if (left > 1 && (certain || store->row_fault))
+		store->suspect.near = store->lost ? last : reading->picks->seq;
+	if (certain)
+		return left > 1 ? 0 : add_broken(reading, why->text, err);
+	if (left == 1 && store->row_fault)
+		suspect(store, reading->picks->seq);
 	if (err != NULL)
 		*err = *why;
 	return why->status;
+}
+
+/* Of the next portion, or of the row that is not to be read any more. */
+static int read_next(struct postgres_store *store, struct reading *reading,
+		     struct error *err)
+{
+	size_t count = portion_of(store, reading);
+	const struct postgres_pick *end = reading->picks + count;
+	struct error why;
+
+	if (is_convicted(store, reading->picks->seq))
+		return add_broken(reading,
+				  "the database took too long to read this "
+				  "row, each time",
+				  err);
+	if (read_portion(store, reading, count, &why) < 0)
+		return blame(store, reading, (size_t)(end - reading->picks),
+			     end[-1].seq, &why, err);
+	if (reading->count == 0)
+		store->suspect.near = 0;
+	return 0;
 }
 
 int postgres_read_rows(struct postgres_store *store,
@@ -210,7 +236,6 @@ int postgres_read_rows(struct postgres_store *store,
 		       struct outbox_batch *batch, struct error *err)
 {
 	struct reading reading = {picks, count, claim->max_bytes, 0, batch};
-	struct error why;
 	int status = 0;
 
 	batch->rows =
@@ -219,13 +244,7 @@ int postgres_read_rows(struct postgres_store *store,
 		return error_set(err, STATUS_NO_MEMORY,
 				 "no memory for a claim");
 	while (status == 0 && reading.count > 0 &&
-	       reading.bytes < reading.max_bytes) {
-		size_t portion = portion_of(store, &reading);
-
-		if (read_portion(store, &reading, portion, &why) == 0)
-			store->suspect.near = false;
-		else
-			status = blame(store, &reading, portion, &why, err);
-	}
+	       reading.bytes < reading.max_bytes)
+		status = read_next(store, &reading, err);
 	return batch->count > 0 && !store->lost ? 0 : status;
 }

@@ -383,6 +383,40 @@ static void a_row_that_takes_for_ever_is_broken_in_the_end(void **state)
 	assert_false(span_present(kit->batch.rows[1].broken));
 }
 
+/* As a server that expands a large value: it does not hear its time-out, and
+ * so the session is lost each time. */
+static void a_row_that_costs_the_session_is_broken_in_the_end(void **state)
+{
+	struct kit *kit = *state;
+	int64_t first = WRITE(kit, .payload = "1");
+	int64_t second = WRITE(kit, .topic = "event.test.poison.row");
+	int64_t third = WRITE(kit, .payload = "3");
+	int lost = 0;
+
+	sql_run(kit, "CREATE FUNCTION deaf() RETURNS integer "
+		     "LANGUAGE plpgsql STABLE AS $$ "
+		     "DECLARE ends timestamptz := clock_timestamp() + '2.5 s'; "
+		     "BEGIN "
+		     "WHILE clock_timestamp() < ends LOOP BEGIN "
+		     "PERFORM pg_sleep(0.1); "
+		     "EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; "
+		     "RETURN 0; END $$");
+	spoil_reading(kit, "deaf()");
+	for (;;) {
+		while (lock(kit, kit->store) == STATUS_BUSY)
+			poll(NULL, 0, 50);
+		if (claim(kit, kit->store) == 0)
+			break;
+		assert_int_equal(kit->err.status, STATUS_AWAY);
+		lost++;
+	}
+	assert_in_range(lost, 2, 10);
+	assert_rows(&kit->batch, first, second, third);
+	assert_false(span_present(kit->batch.rows[0].broken));
+	assert_true(span_present(kit->batch.rows[1].broken));
+	assert_false(span_present(kit->batch.rows[2].broken));
+}
+
 static void a_text_of_any_length_is_read_as_far_as_it_matters(void **state)
 {
 	struct kit *kit = *state;
@@ -413,6 +447,7 @@ static const struct CMUnitTest tests[] = {
 	STORE_TEST(a_holder_that_never_had_a_heart_is_left_alone),
 	STORE_TEST(a_row_that_cannot_be_read_comes_as_broken),
 	STORE_TEST(a_row_that_takes_for_ever_is_broken_in_the_end),
+	STORE_TEST(a_row_that_costs_the_session_is_broken_in_the_end),
 	STORE_TEST(a_text_of_any_length_is_read_as_far_as_it_matters),
 };
 
