@@ -56,8 +56,10 @@ const struct config_field config_fields[] = {
 	 .help = "the certificate to show to the broker"},
 	{COMMON(CONFIG_STRING, tls_key_file),
 	 .help = "the private key of that certificate"},
+	/* At most what a database surely takes in the two seconds of a call;
+	 * RabbitMQ 4 takes no more either. */
 	{COMMON(CONFIG_INTEGER, max_message_bytes), .initial = "1048576",
-	 .min = 256, .max = 67108864,
+	 .min = 256, .max = 16777216,
 	 .help = "the largest message, either way"},
 	{COMMON(CONFIG_INTEGER, max_chain_depth), .initial = "32", .min = 0,
 	 .max = 1000000, .help = "how many requests may lead to one another"},

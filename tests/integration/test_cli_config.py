@@ -81,6 +81,7 @@ def test_list_is_written_with_commas_or_as_json(configured, given):
         ("relay_enabled=perhaps", ["relay_enabled", "perhaps"]),
         ("connect_timeout=soon", ["connect_timeout", "soon"]),
         ("host=a b", ["host"]),
+        ("max_message_bytes=16777217", ["max_message_bytes", "16777216"]),
         ("source_service=", ["source_service"]),
         ("broker_type=mqtt", ["subscribe_topics"]),
         ("retry_max_seconds=0.5", ["retry_base_seconds"]),
