@@ -54,7 +54,7 @@ install: all ## install below PREFIX (/usr/local), staged in DESTDIR
 	meson install -C build $(if $(DESTDIR),--destdir=$(abspath $(DESTDIR)))
 
 clean: ## remove what was built
-	rm -rf build build-clang build-sanitize build-fuzz
+	rm -rf build build-clang build-fuzz build-sanitize build-test
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \

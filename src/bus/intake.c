@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "base/testing.h"
+
 /* A batch is committed when nothing more has arrived, or at this size. */
 enum { BATCH_ROWS = 500, BATCH_BYTES = 1024 * 1024 };
 
@@ -104,6 +106,8 @@ static void store_failed(struct intake *intake, usec_t now,
 {
 	intake->stalled = true;
 	intake->store_at = now + retry_interval(intake);
+	if (testing_bug("stalled-forgets"))
+		forget_batch(intake);
 	set_state(intake, LANE_STALLED, why);
 }
 
@@ -196,11 +200,17 @@ static void commit(struct intake *intake, usec_t now)
 
 	if (intake->count == 0 || (intake->stalled && now < intake->store_at))
 		return;
+	if (testing_bug("ack-before-commit") && !intake->stalled)
+		intake->broker->driver->acknowledge(intake->broker,
+						    intake->last_tag);
 	if (accept_range(intake, 0, intake->count, &err) < 0) {
 		store_failed(intake, now, &err);
 		return;
 	}
-	intake->broker->driver->acknowledge(intake->broker, intake->last_tag);
+	testing_crash_point("accepted");
+	if (!testing_bug("ack-before-commit"))
+		intake->broker->driver->acknowledge(intake->broker,
+						    intake->last_tag);
 	count_results(intake);
 	forget_batch(intake);
 	if (intake->stalled) {

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "base/testing.h"
 #include "bus/retry.h"
 
 /* Outcomes are written when half a window has come, or after this long. */
@@ -55,7 +56,8 @@ static void attempt_failed(struct relay *relay, struct slot *slot, usec_t now,
 
 static void confirmed(struct relay *relay, struct slot *slot, usec_t now)
 {
-	if (slot->returned && outgoing_must_route(&relay->outgoing, slot->type))
+	if (slot->returned && !testing_bug("return-ignored") &&
+	    outgoing_must_route(&relay->outgoing, slot->type))
 		attempt_failed(relay, slot, now, span_of(slot->reason));
 	else
 		published(relay, slot, now);
@@ -87,6 +89,9 @@ static void link_down(struct relay *relay, usec_t now,
 			       span_of(event->error.text));
 	else if (event->by_publish)
 		relay->probation = suspects;
+	while (testing_bug("retry-burnt-by-outage") && flight->sent > 0)
+		attempt_failed(relay, flight_oldest(flight), now,
+			       span_of(event->error.text));
 	flight_forget_unanswered(flight);
 	relay->after_seq = 0;
 	relay->hungry = true;
@@ -103,7 +108,7 @@ static void link_up(struct relay *relay)
 static void answer(struct relay *relay, struct slot *slot, usec_t now,
 		   const struct broker_event *event)
 {
-	if (event->kind == BROKER_CONFIRMED)
+	if (event->kind == BROKER_CONFIRMED || testing_bug("nack-as-ack"))
 		confirmed(relay, slot, now);
 	else
 		attempt_failed(relay, slot, now, span_of(event->error.text));
@@ -112,6 +117,7 @@ static void answer(struct relay *relay, struct slot *slot, usec_t now,
 static void answers(struct relay *relay, usec_t now,
 		    const struct broker_event *event)
 {
+	uint64_t last = event->tag;
 	struct slot *slot;
 
 	if (!event->multiple) {
@@ -120,8 +126,10 @@ static void answers(struct relay *relay, usec_t now,
 			answer(relay, slot, now, event);
 		return;
 	}
+	if (testing_bug("multiple-off-by-one"))
+		last++;
 	while ((slot = flight_oldest(&relay->flight)) != NULL &&
-	       slot->tag <= event->tag)
+	       slot->tag <= last)
 		answer(relay, slot, now, event);
 }
 

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/* The planted bugs and the crash points, and which of them is chosen. */
+#include "base/testing.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct entry {
+	const char *name;
+	const char *text;
+};
+
+/* Each breaks one promise. */
+static const struct entry bugs[] = {
+	{"ack-before-commit",
+	 "the intake acknowledges what it has not yet committed"},
+	{"cursor-polling",
+	 "the relay never looks below the highest seq that it has seen"},
+	{"expired-sent", "a row past its expires_at is published all the same"},
+	{"key-overtaken", "rows of one ordering key are in flight together"},
+	{"mark-before-confirm",
+	 "a row is published as soon as it is handed to the broker"},
+	{"multiple-off-by-one",
+	 "a confirm of many also confirms the next message"},
+	{"nack-as-ack",
+	 "a message that the broker refused counts as confirmed"},
+	{"retry-burnt-by-outage",
+	 "a lost connection costs the rows in flight an attempt"},
+	{"return-ignored",
+	 "a command that reached no queue counts as published"},
+	{"stalled-forgets",
+	 "the intake forgets a batch that could not be committed"},
+	{0},
+};
+
+static const struct entry crash_points[] = {
+	{"accepted", "a batch is committed and not yet acknowledged"},
+	{0},
+};
+
+enum { CRASH_POINTS = sizeof(crash_points) / sizeof(*crash_points) };
+
+static const struct entry *bug;	  /* NULL: none */
+static const struct entry *crash; /* NULL: nowhere */
+static unsigned crash_pass;	  /* the one to die at */
+static bool counting;
+static atomic_uint passes[CRASH_POINTS];
+
+static const struct entry *find(const struct entry *table, const char *name,
+				size_t len)
+{
+	for (; table->name != NULL; table++)
+		if (strlen(table->name) == len &&
+		    memcmp(table->name, name, len) == 0)
+			return table;
+	return NULL;
+}
+
+static const struct entry *choose(const struct entry *table,
+				  const char *variable, const char *name,
+				  size_t len)
+{
+	const struct entry *found = find(table, name, len);
+
+	if (found != NULL)
+		return found;
+	if (strcmp(name, "list") == 0) {
+		for (; table->name != NULL; table++)
+			printf("%-24s %s\n", table->name, table->text);
+		exit(EXIT_SUCCESS);
+	}
+	fprintf(stderr, "%s=%s is not known; %s=list names them\n", variable,
+		name, variable);
+	exit(2);
+}
+
+/* Before main, so that no program that is tested need know of this. */
+__attribute__((constructor)) static void start(void)
+{
+	const char *name = getenv("POSTBUS_BUG");
+	size_t len;
+
+	if (name != NULL)
+		bug = choose(bugs, "POSTBUS_BUG", name, strlen(name));
+	name = getenv("POSTBUS_CRASH");
+	if (name == NULL)
+		return;
+	counting = strcmp(name, "count") == 0;
+	if (counting)
+		return;
+	len = strcspn(name, ":");
+	crash = choose(crash_points, "POSTBUS_CRASH", name, len);
+	crash_pass = name[len] == ':' ? (unsigned)atoi(name + len + 1) : 1;
+}
+
+__attribute__((destructor)) static void tell(void)
+{
+	for (size_t i = 0; counting && crash_points[i].name != NULL; i++)
+		fprintf(stderr, "crash-point %s %u\n", crash_points[i].name,
+			passes[i]);
+}
+
+bool testing_bug(const char *name)
+{
+	return bug != NULL && strcmp(bug->name, name) == 0;
+}
+
+void testing_crash_point(const char *name)
+{
+	const struct entry *point;
+	unsigned pass;
+
+	if (!counting && crash == NULL)
+		return;
+	point = find(crash_points, name, strlen(name));
+	assert(point != NULL);
+	pass = ++passes[point - crash_points];
+	if (point == crash && pass == crash_pass)
+		raise(SIGKILL);
+}
