@@ -2,6 +2,8 @@
 /* The relay: its life, its lock, its turn. */
 #include "bus/relay_internal.h"
 
+#include "base/testing.h"
+
 #include <stdlib.h>
 
 /* ---- life ---- */
@@ -148,6 +150,7 @@ static void notice_gap(struct relay *relay, usec_t now)
 	struct error err;
 
 	if (!relay->holding || gap < lease(relay) ||
+	    testing_bug("sleeper-goes-on") ||
 	    relay->store->driver->lock(relay->store, relay->config->config_key,
 				       "relay", &err) == 0)
 		return;
@@ -223,7 +226,8 @@ static void drain(struct relay *relay, usec_t now)
 
 	if (!relay->draining || relay->report.state == LANE_STOPPED)
 		return;
-	if (!late && relay->connected && relay->flight.sent > 0)
+	if (!late && relay->connected && relay->flight.sent > 0 &&
+	    !testing_bug("drain-hurries"))
 		return;
 	if (!late && relay->flight.done > 0)
 		return;

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/testing.h"
 #include "mqtt/internal.h"
 #include "mqtt/topic.h"
 
@@ -56,7 +57,7 @@ static bool send_again(struct session *session, uint64_t tag)
 		if (session->in_flight >= session->limits.receive_maximum)
 			return false;
 		buffer_append_span(out, request->copy);
-		if (!out->failed)
+		if (!out->failed && !testing_bug("dup-lost"))
 			packet_mark_dup(out->data + out->start + from);
 	}
 	count(session, request);

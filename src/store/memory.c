@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/testing.h"
 #include "store/sqlite.h"
 
 #define VFS_NAME "postbus-memory"
@@ -248,7 +249,7 @@ static int memory_lock(struct sqlite_store *store, const char *config_key,
 	if (asprintf(&lock, "%s/%s", lane, config_key) < 0)
 		return error_set(err, STATUS_NO_MEMORY, "no memory for a lock");
 	pthread_mutex_lock(&registry);
-	held = is_held(memory->database, lock);
+	held = is_held(memory->database, lock) && !testing_bug("two-relays");
 	if (!held)
 		memory->held = lock;
 	pthread_mutex_unlock(&registry);

@@ -10,6 +10,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "base/testing.h"
 #include "store/sqlite.h"
 
 /*
@@ -191,7 +192,9 @@ static int file_lock(struct sqlite_store *store, const char *config_key,
 
 	close_fd(&file->lock_fd);
 	file->lock_fd = open_lock_file(file);
-	if (file->lock_fd >= 0 && fcntl(file->lock_fd, F_OFD_SETLK, &lock) == 0)
+	if (file->lock_fd >= 0 &&
+	    (fcntl(file->lock_fd, F_OFD_SETLK, &lock) == 0 ||
+	     testing_bug("two-relays")))
 		return 0;
 	number = errno;
 	close_fd(&file->lock_fd);
