@@ -35,6 +35,7 @@ static bool give_up(struct mqtt *mqtt, const struct error *cause,
 
 static bool tell_up(struct mqtt *mqtt, struct broker_event *event)
 {
+	testing_crash_point("up");
 	mqtt_move(mqtt, MQTT_UP);
 	hosts_reached(&mqtt->hosts);
 	event->kind = BROKER_UP;
@@ -71,6 +72,7 @@ static int subscribe(struct mqtt *mqtt, struct error *err)
 {
 	uint64_t tag;
 
+	testing_crash_point("opened");
 	mqtt_move(mqtt, MQTT_SUBSCRIBING);
 	return session_subscribe(mqtt->session, mqtt->filters,
 				 mqtt->filter_count, &tag, err);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/json.h"
+#include "base/testing.h"
 #include "broker/mqtt.h"
 
 /* Beside the payload a packet has its topic and properties. */
@@ -160,6 +161,7 @@ void mqtt_connect(struct broker *broker, usec_t now)
 	const struct runtime_config *config = mqtt->config;
 
 	assert(mqtt->state == MQTT_DOWN);
+	testing_crash_point("connect");
 	mqtt->down_untold = false;
 	mqtt->version = (uint8_t)config->mqtt.protocol_version;
 	mqtt->host = hosts_next(&mqtt->hosts);

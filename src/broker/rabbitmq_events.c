@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* AMQP's events as a broker's. */
+#include "base/testing.h"
 #include "broker/rabbitmq.h"
 #include "broker/topology.h"
 
@@ -42,6 +43,7 @@ static bool on_opened(struct rabbitmq *rabbitmq, struct broker_event *event)
 {
 	struct error cause;
 
+	testing_crash_point("opened");
 	rabbitmq_move(rabbitmq, RABBITMQ_DECLARING);
 	return rabbitmq_declare(rabbitmq, &cause) < 0 &&
 	       fall(rabbitmq, &cause, event);
@@ -51,6 +53,7 @@ static bool on_declared(struct rabbitmq *rabbitmq, struct broker_event *event)
 {
 	struct error cause;
 
+	testing_crash_point("declared");
 	rabbitmq_move(rabbitmq, RABBITMQ_SUBSCRIBING);
 	return rabbitmq_subscribe(rabbitmq, &cause) < 0 &&
 	       fall(rabbitmq, &cause, event);
@@ -58,6 +61,7 @@ static bool on_declared(struct rabbitmq *rabbitmq, struct broker_event *event)
 
 static bool on_up(struct rabbitmq *rabbitmq, struct broker_event *event)
 {
+	testing_crash_point("up");
 	rabbitmq_move(rabbitmq, RABBITMQ_UP);
 	hosts_reached(&rabbitmq->hosts);
 	arena_finish(&rabbitmq->login);

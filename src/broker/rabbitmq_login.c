@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/testing.h"
 #include "broker/rabbitmq.h"
 #include "broker/topology.h"
 
@@ -22,6 +23,7 @@ void rabbitmq_connect(struct broker *broker, usec_t now)
 	struct error cause;
 
 	assert(rabbitmq->state == RABBITMQ_DOWN);
+	testing_crash_point("connect");
 	rabbitmq->down_untold = false;
 	rabbitmq->host = hosts_next(&rabbitmq->hosts);
 	rabbitmq->deadline =

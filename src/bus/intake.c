@@ -117,6 +117,7 @@ static void take(struct intake *intake, usec_t now,
 	struct inbox_row *row = &intake->rows[intake->count];
 	struct error err;
 
+	testing_crash_point("delivered");
 	if (intake_judge(row, delivery, &intake->limits, &intake->arena, &err) <
 	    0) {
 		/* Not taken and not acknowledged: a fresh connection
@@ -206,6 +207,7 @@ static void commit(struct intake *intake, usec_t now)
 	if (testing_bug("ack-before-commit") && !intake->stalled)
 		intake->broker->driver->acknowledge(intake->broker,
 						    intake->last_tag);
+	testing_crash_point("accept");
 	if (accept_range(intake, 0, intake->count, &err) < 0) {
 		store_failed(intake, now, &err);
 		return;
@@ -214,6 +216,7 @@ static void commit(struct intake *intake, usec_t now)
 	if (!testing_bug("ack-before-commit"))
 		intake->broker->driver->acknowledge(intake->broker,
 						    intake->last_tag);
+	testing_crash_point("acknowledged");
 	count_results(intake);
 	forget_batch(intake);
 	if (intake->stalled) {
@@ -360,6 +363,7 @@ static void drain(struct intake *intake, usec_t now)
 	if (!late && intake->connected && intake->count > 0)
 		return;
 	if (!late && intake->connected && !intake->closing) {
+		testing_crash_point("intake-goodbye");
 		intake->closing = true;
 		intake->broker->driver->close(intake->broker, now);
 		return;
@@ -394,6 +398,7 @@ void intake_step(struct intake *intake, usec_t now, struct wait *wait)
 		connect_if_due(intake, now);
 		drain(intake, now);
 		intake->broker->driver->flush(intake->broker, now, wait);
+		testing_crash_point("intake-flushed");
 	}
 	plan_wait(intake, now, wait);
 }

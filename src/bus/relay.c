@@ -123,6 +123,7 @@ static void take_lock(struct relay *relay, usec_t now)
 	} else if (status < 0) {
 		relay_store_failed(relay, now, &err);
 	} else {
+		testing_crash_point("locked");
 		relay->holding = true;
 		relay->sweep_at = now;
 		relay_set_link_state(relay);
@@ -184,12 +185,14 @@ static void settle(struct relay *relay, usec_t now)
 	if (now < relay->settle_at && relay->flight.sent > 0 &&
 	    relay->flight.done < relay->flight.size / 2)
 		return;
+	testing_crash_point("settle");
 	count = flight_outcomes(&relay->flight, relay->outcomes);
 	if (relay->store->driver->settle(relay->store, relay->outcomes, count,
 					 &err) < 0) {
 		relay_store_failed(relay, now, &err);
 		return;
 	}
+	testing_crash_point("settled");
 	if (flight_settled(&relay->flight))
 		look_back(relay, 0);
 	else if (relay->freed_seq != 0)
@@ -232,6 +235,7 @@ static void drain(struct relay *relay, usec_t now)
 	if (!late && relay->flight.done > 0)
 		return;
 	if (!late && relay->connected && !relay->closing) {
+		testing_crash_point("relay-goodbye");
 		relay->closing = true;
 		relay->broker->driver->close(relay->broker, now);
 		return;
@@ -281,6 +285,7 @@ void relay_step(struct relay *relay, usec_t now, struct wait *wait)
 		connect_if_due(relay, now);
 		drain(relay, now);
 		relay->broker->driver->flush(relay->broker, now, wait);
+		testing_crash_point("relay-flushed");
 		relay->again = false;
 		settle(relay, now);
 		relay_claim_if_due(relay, now);

@@ -56,6 +56,7 @@ static void attempt_failed(struct relay *relay, struct slot *slot, usec_t now,
 
 static void confirmed(struct relay *relay, struct slot *slot, usec_t now)
 {
+	testing_crash_point("confirmed");
 	if (slot->returned && !testing_bug("return-ignored") &&
 	    outgoing_must_route(&relay->outgoing, slot->type))
 		attempt_failed(relay, slot, now, span_of(slot->reason));

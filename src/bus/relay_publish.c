@@ -107,11 +107,13 @@ static void claim(struct relay *relay, usec_t now)
 		wanted.after_seq = relay->after_seq;
 	if (sweep)
 		relay->sweep_at = now + RELAY_SWEEP_EVERY;
+	testing_crash_point("claim");
 	if (claim_in_order(relay, &wanted, &claimed->batch, &err) < 0) {
 		flight_unused(flight, claimed);
 		relay_store_failed(relay, now, &err);
 		return;
 	}
+	testing_crash_point("claimed");
 	note_claim(relay, now, &wanted, &claimed->batch);
 	relay->again = claimed->batch.count > 0;
 	flight_add(flight, claimed);
@@ -160,6 +162,7 @@ static bool send_one(struct relay *relay, struct slot *slot, usec_t now)
 		return false;
 	slot->type = message.type;
 	flight_sent(&relay->flight, slot, tag, now);
+	testing_crash_point("publish");
 	if (testing_bug("mark-before-confirm"))
 		relay_done(relay, slot, now,
 			   &(struct outcome){.kind = OUTCOME_PUBLISHED});

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/testing.h"
 #include "store/migration.h"
 
 /* ---- life ---- */
@@ -211,6 +212,7 @@ static int apply(struct postgres_store *store, void *context, struct error *err)
 	if (status < 0 || have > i)
 		return status;
 	status = run_sql(store, migrations_postgres[i].sql, NULL, NULL, err);
+	testing_crash_point("migrated");
 	if (status == 0 && i == NOTIFY_MIGRATION && !store->target.notify)
 		status = silence(store, err);
 	if (status < 0 && err != NULL)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Accepting inbound messages on PostgreSQL: each once, the hopeless aside. */
+#include "base/testing.h"
 #include "store/postgres.h"
 #include "store/text.h"
 
@@ -189,6 +190,7 @@ static int insert_chunk(struct postgres_store *store,
 		postgres_add_array(&query, &arrays[i]);
 	accepting->at = accepting->from;
 	status = postgres_run(store, &query, note_inserted, accepting, err);
+	testing_crash_point("inserted");
 	for (int i = 0; i <= COLUMNS; i++)
 		postgres_array_finish(&arrays[i]);
 	return status;

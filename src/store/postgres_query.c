@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/testing.h"
 #include "base/utf8.h"
 #include "store/postgres.h"
 
@@ -376,6 +377,8 @@ int postgres_run(struct postgres_store *store, struct postgres_query *query,
 		return status;
 	PQsetSingleRowMode(store->conn);
 	status = flush(store, err);
+	if (query->commits)
+		testing_crash_point("commit-sent");
 	if (status == 0)
 		status = collect(store, query, each, context, err);
 	if (store->lost && query->commits) {

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdio.h>
 
+#include "base/testing.h"
 #include "store/postgres.h"
 
 /* What one call may take. The server gives up earlier, so that the session
@@ -196,6 +197,7 @@ static int run_transaction(struct postgres_store *store, void *context,
 	if (status < 0)
 		return status;
 	status = transaction->work(store, transaction->context, err);
+	testing_crash_point("commit");
 	if (status == 0)
 		return run_once(store, "COMMIT", true, err);
 	if (!store->lost && run_once(store, "ROLLBACK", false, NULL) < 0)

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "base/testing.h"
 #include "store/migration.h"
 
 void sqlite_close(struct store *base)
@@ -119,6 +120,7 @@ static int apply(struct sqlite_store *store, int i, struct error *err)
 	store->deadline = USEC_NEVER;
 	if (status == 0 && have <= i)
 		status = sqlite_exec(store, migrations_sqlite[i].sql, err);
+	testing_crash_point("migrated");
 	if (status < 0 && err != NULL)
 		error_prefix(err, "migration %s", migrations_sqlite[i].name);
 	return sqlite_end(store, status, err);

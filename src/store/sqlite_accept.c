@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Accepting inbound messages on SQLite: each once, the hopeless kept aside. */
+#include "base/testing.h"
 #include "store/query.h"
 #include "store/sqlite.h"
 #include "store/text.h"
@@ -49,6 +50,7 @@ static int insert_row(struct sqlite_store *store,
 	sqlite_bind_span(statement, 14, row->headers);
 	sqlite_bind_span(statement, 15, row->ordering_key);
 	status = sqlite_run(store, statement, err);
+	testing_crash_point("inserted");
 	if (status == 0)
 		*inserted = sqlite3_changes(store->db) > 0;
 	return status;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/testing.h"
 #include "store/sqlite.h"
 
 /* What one call may take, and one nap while another program writes. */
@@ -238,7 +239,9 @@ static int commit(struct sqlite_store *store, struct error *err)
 
 	if (status < 0)
 		return status;
+	testing_crash_point("commit");
 	rc = sqlite3_step(statement);
+	testing_crash_point("committed");
 	if (rc != SQLITE_DONE)
 		status = commit_failure(store, rc, err);
 	sqlite3_reset(statement);

@@ -2,6 +2,7 @@
 /* Writing outbox rows on SQLite: their outcomes, and new ones. */
 #include <stdio.h>
 
+#include "base/testing.h"
 #include "store/row.h"
 #include "store/sqlite_row.h"
 #include "store/text.h"
@@ -50,6 +51,7 @@ static int settle_rows(struct sqlite_store *store,
 
 	for (size_t i = 0; status == 0 && i < count; i++)
 		status = settle_row(store, &outcomes[i], now, &arena, err);
+	testing_crash_point("settling");
 	arena_finish(&arena);
 	return status;
 }

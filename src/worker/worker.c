@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/testing.h"
 #include "store/store.h"
 #include "worker/runner.h"
 
@@ -169,6 +170,7 @@ static void beat(struct worker *worker, usec_t now)
 	if (worker->store_away)
 		return;
 	fill_heartbeat(worker, &heartbeat, text, sizeof(text));
+	testing_crash_point("heartbeat");
 	if (worker->store->driver->heartbeat(worker->store, &heartbeat, &err) ==
 	    0)
 		return;
@@ -212,6 +214,7 @@ static void stop_lanes(struct worker *worker)
 {
 	usec_t deadline = clock_monotonic() + drain_within;
 
+	testing_crash_point("drain");
 	for (int i = 0; i < LANES; i++)
 		if (worker->lanes[i].runner != NULL)
 			runner_drain(worker->lanes[i].runner, deadline);
@@ -252,6 +255,7 @@ static void adopt(struct worker *worker, struct runtime_config *config)
 	worker->configured = true;
 	log_event(LOG_LEVEL_INFO, "config", "key", worker->options->config_key,
 		  "broker", config->broker_type, "host", config->host, NULL);
+	testing_crash_point("configured");
 	start_lanes(worker);
 }
 
@@ -432,6 +436,7 @@ static void say_farewell(struct worker *worker)
 	if (worker->store_away)
 		return;
 	fill_heartbeat(worker, &heartbeat, text, sizeof(text));
+	testing_crash_point("farewell");
 	if (worker->store->driver->farewell(worker->store, &heartbeat, &err) <
 	    0)
 		trouble(worker, &err);
