@@ -40,11 +40,10 @@ static void attempt_failed(struct relay *relay, struct slot *slot, usec_t now,
 			   struct span reason)
 {
 	int64_t attempts = slot->retry_count + 1;
-	struct outcome outcome = {.reason = reason};
+	struct outcome outcome = {.attempts = attempts, .reason = reason};
 
 	if (attempts >= relay->config->max_retry_count) {
 		outcome.kind = OUTCOME_ERROR;
-		outcome.attempted = true;
 	} else {
 		outcome.kind = OUTCOME_RETRY;
 		outcome.delay =

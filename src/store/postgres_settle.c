@@ -13,7 +13,7 @@ static const char settle_sql[] =
 	"published = s.status = 'published', "
 	"published_at = CASE s.status WHEN 'published' THEN now() END, "
 	"next_retry_at = now() + s.delay * interval '1 microsecond', "
-	"retry_count = o.retry_count + s.attempts::integer, "
+	"retry_count = greatest(o.retry_count, s.attempts::integer), "
 	"last_error = s.reason, updated_at = now() "
 	"FROM set_config('synchronous_commit', 'off', true), "
 	"unnest($1, $2, $3, $4, $5) "
@@ -32,8 +32,6 @@ static int add_outcome(struct postgres_array *columns,
 		       struct error *err)
 {
 	bool retry = outcome->kind == OUTCOME_RETRY;
-	bool attempted =
-		retry || (outcome->kind == OUTCOME_ERROR && outcome->attempted);
 	struct span reason;
 	int status = text_clean(outcome->reason, arena, &reason, err);
 
@@ -46,7 +44,7 @@ static int add_outcome(struct postgres_array *columns,
 		postgres_array_add_integer(&columns[DELAY], outcome->delay);
 	else
 		postgres_array_add(&columns[DELAY], SPAN_NONE);
-	postgres_array_add_integer(&columns[ATTEMPTS], attempted);
+	postgres_array_add_integer(&columns[ATTEMPTS], outcome->attempts);
 	postgres_array_add(&columns[REASON], reason);
 	return 0;
 }

@@ -11,7 +11,7 @@ static const char settle_sql[] =
 	"UPDATE event_bus_outbound_event SET status = ?2, "
 	"published = ?2 = 'published', "
 	"published_at = CASE ?2 WHEN 'published' THEN ?3 END, "
-	"next_retry_at = ?4, retry_count = retry_count + ?5, "
+	"next_retry_at = ?4, retry_count = max(retry_count, ?5), "
 	"last_error = ?6, updated_at = ?3 "
 	"WHERE seq = ?1 AND status = 'pending'";
 
@@ -19,8 +19,6 @@ static int settle_row(struct sqlite_store *store, const struct outcome *outcome,
 		      const char *now, struct arena *arena, struct error *err)
 {
 	bool retry = outcome->kind == OUTCOME_RETRY;
-	bool attempted =
-		retry || (outcome->kind == OUTCOME_ERROR && outcome->attempted);
 	char due[CLOCK_TEXT_SIZE];
 	struct span reason;
 	sqlite3_stmt *statement;
@@ -36,7 +34,7 @@ static int settle_row(struct sqlite_store *store, const struct outcome *outcome,
 	sqlite_bind_string(statement, 2, row_status_after(outcome->kind));
 	sqlite_bind_string(statement, 3, now);
 	sqlite_bind_string(statement, 4, retry ? due : NULL);
-	sqlite3_bind_int(statement, 5, attempted);
+	sqlite3_bind_int64(statement, 5, outcome->attempts);
 	sqlite_bind_span(statement, 6, reason);
 	return sqlite_run(store, statement, err);
 }

@@ -63,16 +63,16 @@ struct outbox_batch {
 enum outcome_kind {
 	OUTCOME_PUBLISHED, /* confirmed; reason, if any, is noted in last_error
 			    */
-	OUTCOME_RETRY,	 /* failed attempt: retry_count + 1, due after delay */
-	OUTCOME_ERROR,	 /* failed for good: retry_count + 1 if `attempted` */
-	OUTCOME_INVALID, /* never could be sent */
+	OUTCOME_RETRY,	   /* failed attempt: due again after delay */
+	OUTCOME_ERROR,	   /* failed for good */
+	OUTCOME_INVALID,   /* never could be sent */
 };
 
 struct outcome {
 	int64_t seq;
 	enum outcome_kind kind;
-	bool attempted; /* OUTCOME_ERROR only */
-	usec_t delay;	/* OUTCOME_RETRY only */
+	int64_t attempts; /* that failed, this one included; 0: it was none */
+	usec_t delay;	  /* OUTCOME_RETRY only */
 	struct span reason;
 };
 
@@ -213,7 +213,9 @@ struct store_driver {
 		     struct outbox_batch *batch, struct error *err);
 
 	/* Writes every outcome in one transaction, all or none; rows that are
-	 * no longer pending are left alone. Requires the lock. */
+	 * no longer pending are left alone. An outcome may be written again
+	 * after STATUS_UNKNOWN: retry_count rises to `attempts`, not by one.
+	 * Requires the lock. */
 	int (*settle)(struct store *store, const struct outcome *outcomes,
 		      size_t count, struct error *err);
 

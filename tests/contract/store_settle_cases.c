@@ -35,8 +35,8 @@ static void success_clears_the_error_of_an_earlier_attempt(void **state)
 	struct kit *kit = *state;
 	int64_t seq = WRITE(kit, .topic = NULL);
 
-	SETTLE(kit, .seq = seq, .kind = OUTCOME_RETRY, .delay = USEC_PER_SEC,
-	       REASON("no"));
+	SETTLE(kit, .seq = seq, .kind = OUTCOME_RETRY, .attempts = 1,
+	       .delay = USEC_PER_SEC, REASON("no"));
 	SETTLE(kit, .seq = seq, .kind = OUTCOME_PUBLISHED);
 	assert_sql(kit,
 		   "SELECT count(*) " OUTBOX " WHERE last_error IS NULL "
@@ -49,7 +49,7 @@ static void a_failed_attempt_is_counted_and_waits(void **state)
 	struct kit *kit = *state;
 	int64_t seq = WRITE(kit, .topic = NULL);
 
-	SETTLE(kit, .seq = seq, .kind = OUTCOME_RETRY,
+	SETTLE(kit, .seq = seq, .kind = OUTCOME_RETRY, .attempts = 1,
 	       .delay = 3600 * USEC_PER_SEC, REASON("nack"));
 	assert_int_equal(claim_all(kit)->count, 0);
 	assert_in_range(kit->batch.next_due_in, 3000 * USEC_PER_SEC,
@@ -62,13 +62,25 @@ static void a_failed_attempt_is_counted_and_waits(void **state)
 	assert_int_equal(kit->batch.rows[0].retry_count, 1);
 }
 
+/* After a commit whose answer was lost nobody knows whether it was written. */
+static void an_attempt_that_is_settled_twice_counts_once(void **state)
+{
+	struct kit *kit = *state;
+	int64_t seq = WRITE(kit, .topic = NULL);
+
+	for (int i = 0; i < 2; i++)
+		SETTLE(kit, .seq = seq, .kind = OUTCOME_RETRY, .attempts = 1,
+		       .delay = USEC_PER_SEC, REASON("nack"));
+	assert_sql(kit, "SELECT retry_count " OUTBOX, "1");
+}
+
 static void an_error_counts_its_attempt_if_there_was_one(void **state)
 {
 	struct kit *kit = *state;
 	int64_t tried = WRITE(kit, .topic = "event.test.thing.tried");
 	int64_t expired = WRITE(kit, .topic = "event.test.thing.expired");
 
-	SETTLE(kit, .seq = tried, .kind = OUTCOME_ERROR, .attempted = true,
+	SETTLE(kit, .seq = tried, .kind = OUTCOME_ERROR, .attempts = 1,
 	       REASON("nack"));
 	SETTLE(kit, .seq = expired, .kind = OUTCOME_ERROR, REASON("expired"));
 	assert_sql(kit,
@@ -159,6 +171,7 @@ static void a_whole_window_is_settled_at_once(void **state)
 			.kind = i % 3 == 0   ? OUTCOME_PUBLISHED
 				: i % 3 == 1 ? OUTCOME_RETRY
 					     : OUTCOME_INVALID,
+			.attempts = i % 3 == 1,
 			.delay = USEC_PER_SEC * 3600,
 			REASON("because"),
 		};
@@ -213,6 +226,7 @@ static const struct CMUnitTest tests[] = {
 	STORE_TEST(a_remark_on_a_published_row_is_noted),
 	STORE_TEST(success_clears_the_error_of_an_earlier_attempt),
 	STORE_TEST(a_failed_attempt_is_counted_and_waits),
+	STORE_TEST(an_attempt_that_is_settled_twice_counts_once),
 	STORE_TEST(an_error_counts_its_attempt_if_there_was_one),
 	STORE_TEST(an_invalid_row_is_parked_with_its_reason),
 	STORE_TEST(a_scheduled_row_can_be_settled_too),
