@@ -10,7 +10,11 @@ SOURCES = $(shell find src include examples tests bench -name '*.[ch]')
 # How long `make fuzz` lets each target run, in seconds.
 T ?= 60
 
-.PHONY: all demo test test-full lint bench fuzz fmt install clean help
+# How many seeds `make simulate` runs, and from which one on.
+SEEDS ?= 100000
+FROM ?= 0
+
+.PHONY: all demo test test-full lint bench fuzz simulate fmt install clean help
 
 all: build/build.ninja ## build everything into build/
 	ninja -C build
@@ -45,6 +49,10 @@ fuzz: build-fuzz/build.ninja ## fuzz each parser for T seconds (60)
 			-print_final_stats=1 -timeout=10 -rss_limit_mb=512 \
 			corpus/$$name ../tests/fuzz/corpus/$$name); \
 	done
+
+simulate: build/build.ninja ## break everything in SEEDS (100000) simulated runs and judge what is left
+	ninja -C build tests/simulation/simulation
+	build/tests/simulation/simulation --jobs $$(nproc) --seeds $(SEEDS) --from $(FROM)
 
 fmt: ## format the C sources in place
 	clang-format-14 -i $(SOURCES)
