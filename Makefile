@@ -50,9 +50,10 @@ fuzz: build-fuzz/build.ninja ## fuzz each parser for T seconds (60)
 			corpus/$$name ../tests/fuzz/corpus/$$name); \
 	done
 
-simulate: build/build.ninja ## break everything in SEEDS (100000) simulated runs and judge what is left
+simulate: build/build.ninja ## judge SEEDS (100000) simulated runs in which everything breaks
 	ninja -C build tests/simulation/simulation
-	build/tests/simulation/simulation --jobs $$(nproc) --seeds $(SEEDS) --from $(FROM)
+	build/tests/simulation/simulation --jobs $$(nproc) \
+		--seeds $(SEEDS) --from $(FROM)
 
 fmt: ## format the C sources in place
 	clang-format-14 -i $(SOURCES)

@@ -35,6 +35,7 @@ struct lane;
 struct story {
 	enum content content;
 	unsigned key;
+	bool aborted; /* will be rolled back */
 	bool committed;
 	unsigned taken;	    /* times the broker took it */
 	unsigned failures;  /* answers that count as a failed attempt */

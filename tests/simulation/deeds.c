@@ -74,9 +74,8 @@ static void fill_envelope(struct world *world, struct row *row, int64_t seq,
 
 static void end_write(struct world *world, void *subject, uint64_t seq)
 {
-	const struct deed *deed = subject;
-
-	if (deed->aborted)
+	(void)subject;
+	if (world->checker.stories[seq].aborted)
 		note(world, NULL, "rolled back", (int64_t)seq, 0);
 	else
 		database_commit(world, (int64_t)seq);
@@ -101,8 +100,9 @@ static void write_row(struct world *world, const struct deed *deed)
 			world->now + world_below(world, 5 * USEC_PER_SEC);
 	story->content = deed->content;
 	story->key = deed->key;
-	world_at(world, world->now + deed->lasts, end_write,
-		 (void *)(uintptr_t)deed, (uint64_t)seq);
+	story->aborted = deed->aborted;
+	world_at(world, world->now + deed->lasts, end_write, NULL,
+		 (uint64_t)seq);
 }
 
 static struct span stranger_body(struct world *world, bool hopeless,
@@ -211,11 +211,11 @@ static void do_fault(struct world *world, const struct deed *deed)
 	}
 }
 
-void deed_do(struct world *world, void *subject, uint64_t argument)
+void deed_do(struct world *world, void *subject, uint64_t number)
 {
-	const struct deed *deed = subject;
+	const struct deed *deed = &world->plan->deeds[number];
 
-	(void)argument;
+	(void)subject;
 	if (deed_is_fault(deed))
 		note(world, NULL, deed_name(deed->kind), deed->whom,
 		     deed->lasts);

@@ -125,30 +125,20 @@ static void tell_failure(const struct options *options, struct world *world,
 
 /* ---- crashes: the lanes' own asserts and worse ---- */
 
-static struct {
-	const char *program;
-	volatile uint64_t seed;
-} running;
+static char running[256]; /* what to say if this run is the last */
 
 static void tell_crash(int signal)
 {
-	char text[200];
-	int len = snprintf(text, sizeof(text),
-			   "seed %llu crashes with signal %d\n"
-			   "replay: %s --seed %llu --trace\n",
-			   (unsigned long long)running.seed, signal,
-			   running.program, (unsigned long long)running.seed);
-
-	if (len > 0 && write(STDOUT_FILENO, text, (size_t)len) > 0)
+	(void)signal;
+	if (write(STDOUT_FILENO, running, strlen(running)) > 0)
 		fsync(STDOUT_FILENO);
 	_exit(1);
 }
 
-static void tell_of_crashes(const char *program)
+static void tell_of_crashes(void)
 {
 	static const int signals[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE};
 
-	running.program = program;
 	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
 		signal(signals[i], tell_crash);
 }
@@ -173,7 +163,10 @@ static bool run_seed(const struct options *options, struct totals *totals,
 	struct plan plan;
 	uint64_t hash;
 
-	running.seed = seed;
+	snprintf(running, sizeof(running),
+		 "seed %llu crashes\nreplay: %s --seed %llu --trace\n",
+		 (unsigned long long)seed, options->program,
+		 (unsigned long long)seed);
 	plan_draw(&plan, seed);
 	if (options->only != NULL)
 		keep_only(&plan, options->only);
@@ -338,7 +331,7 @@ int main(int argc, char **argv)
 	mallopt(M_TRIM_THRESHOLD, 1 << 30);
 	if (totals == MAP_FAILED || !parse(&options, argc, argv))
 		return usage();
-	tell_of_crashes(argv[0]);
+	tell_of_crashes();
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	status = run_all(&options, totals);
 	tell_totals(totals, seconds_since(&start));

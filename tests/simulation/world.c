@@ -260,7 +260,7 @@ static void begin(struct world *world)
 	for (size_t i = 0; i < plan->count; i++)
 		if (!plan->deeds[i].left_out)
 			world_at(world, world->now + plan->deeds[i].at, deed_do,
-				 (void *)(uintptr_t)&plan->deeds[i], 0);
+				 NULL, i);
 	world_at(world, world->now + PLAN_SAFETY, heal, NULL, 0);
 }
 

@@ -123,7 +123,7 @@ void worker_vanish(struct worker *worker);
 /* It has not been heard of for three heartbeats. */
 bool worker_is_silent(const struct worker *worker);
 
-/* An action: does a deed of the plan. */
+/* An action: does the plan's deed of that number. */
 action_fn deed_do;
 
 #endif
