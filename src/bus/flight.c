@@ -15,26 +15,26 @@ static void init_lists(struct flight *flight)
 	flight->ready_end = &flight->ready;
 }
 
-int flight_init(struct flight *flight, size_t window, struct error *err)
+int flight_init(struct flight *flight, size_t size, struct error *err)
 {
 	size_t tags = 2;
 
-	assert(window > 0);
-	while (tags < 4 * window)
+	assert(size > 0);
+	while (tags < 2 * size)
 		tags *= 2;
-	*flight = (struct flight){.size = window, .tag_mask = tags - 1};
+	*flight = (struct flight){.size = size, .tag_mask = tags - 1};
 	init_lists(flight);
 	flight->oldest_tag = flight->next_tag = 1;
-	flight->slots = calloc(window, sizeof(*flight->slots));
+	flight->slots = calloc(size, sizeof(*flight->slots));
 	flight->by_tag = calloc(tags, sizeof(struct slot *));
 	flight->strands = calloc(STRANDS, sizeof(*flight->strands));
 	if (flight->slots == NULL || flight->by_tag == NULL ||
 	    flight->strands == NULL) {
 		flight_finish(flight);
 		return error_set(err, STATUS_NO_MEMORY,
-				 "no memory for a window of %zu rows", window);
+				 "no memory for %zu rows", size);
 	}
-	for (size_t i = window; i-- > 0;) {
+	for (size_t i = size; i-- > 0;) {
 		flight->slots[i].next = flight->free;
 		flight->free = &flight->slots[i];
 	}

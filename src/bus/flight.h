@@ -69,8 +69,8 @@ struct flight {
 	size_t claimed_bytes; /* held by batches that are still read */
 };
 
-/* Room for `window` rows. STATUS_NO_MEMORY. */
-int flight_init(struct flight *flight, size_t window, struct error *err);
+/* Room for `size` rows. STATUS_NO_MEMORY. */
+int flight_init(struct flight *flight, size_t size, struct error *err);
 void flight_finish(struct flight *flight);
 
 /* A batch to claim into, to be given to flight_add or, unused, to

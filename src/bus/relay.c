@@ -12,7 +12,7 @@ int relay_create(struct relay **out, const struct runtime_config *config,
 		 struct store *store, struct broker *broker, uint64_t seed,
 		 struct error *err)
 {
-	size_t window = (size_t)config->window;
+	size_t room = 2 * (size_t)config->window;
 	struct relay *relay = calloc(1, sizeof(*relay));
 	int status;
 
@@ -26,13 +26,12 @@ int relay_create(struct relay **out, const struct runtime_config *config,
 	relay->report.state = relay->report.told = LANE_STANDBY;
 	relay->settle_at = relay->due_at = USEC_NEVER;
 	outgoing_init(&relay->outgoing, config);
-	relay->outcomes = calloc(window, sizeof(*relay->outcomes));
-	relay->busy = calloc(window, sizeof(*relay->busy));
-	status = flight_init(&relay->flight, window, err);
+	relay->outcomes = calloc(room, sizeof(*relay->outcomes));
+	relay->busy = calloc(room, sizeof(*relay->busy));
+	status = flight_init(&relay->flight, room, err);
 	if (status == 0 && (relay->outcomes == NULL || relay->busy == NULL))
-		status =
-			error_set(err, STATUS_NO_MEMORY,
-				  "no memory for a window of %zu rows", window);
+		status = error_set(err, STATUS_NO_MEMORY,
+				   "no memory for a window of %zu rows", room);
 	if (status < 0) {
 		relay_destroy(relay);
 		return status;
@@ -81,6 +80,9 @@ void relay_set_link_state(struct relay *relay)
 }
 
 /* ---- the lock and the store ---- */
+
+/* Outcomes are worth a transaction when they fill this part of a window. */
+enum { SETTLE_PART = 4 };
 
 /* Rows in hand stay ours while the lock may still be; nothing new goes out. */
 void relay_store_failed(struct relay *relay, usec_t now,
@@ -166,25 +168,23 @@ static void notice_gap(struct relay *relay, usec_t now)
 
 /* ---- settling, connecting ---- */
 
-/* What a settled row of a key has held back must be claimed before any row
- * that is behind it in the key, wherever the claims have got to. */
-static void look_back(struct relay *relay, int64_t seq)
+static bool settle_is_due(const struct relay *relay, usec_t now)
 {
-	if (seq < relay->after_seq)
-		relay->after_seq = seq;
-	relay->hungry = true;
+	const struct flight *flight = &relay->flight;
+
+	if (!relay->holding || flight->done == 0)
+		return false;
+	return now >= relay->settle_at || flight->sent == 0 ||
+	       flight->done >= (size_t)relay->config->window / SETTLE_PART;
 }
 
+/* Rows that were held behind a failed one are forgotten with it: they may come
+ * again, unless the database holds them back now. */
 static void settle(struct relay *relay, usec_t now)
 {
 	struct error err;
 	size_t count;
 
-	if (!relay->holding || relay->flight.done == 0)
-		return;
-	if (now < relay->settle_at && relay->flight.sent > 0 &&
-	    relay->flight.done < relay->flight.size / 2)
-		return;
 	testing_crash_point("settle");
 	count = flight_outcomes(&relay->flight, relay->outcomes);
 	if (relay->store->driver->settle(relay->store, relay->outcomes, count,
@@ -193,13 +193,12 @@ static void settle(struct relay *relay, usec_t now)
 		return;
 	}
 	testing_crash_point("settled");
-	if (flight_settled(&relay->flight))
-		look_back(relay, 0);
-	else if (relay->freed_seq != 0)
-		look_back(relay, relay->freed_seq);
-	relay->freed_seq = 0;
+	if (flight_settled(&relay->flight)) {
+		relay->after_seq = 0;
+		relay->hungry = true;
+	}
 	relay->settle_at = USEC_NEVER;
-	relay->again = relay->draining;
+	relay->again = true;
 }
 
 static void connect_if_due(struct relay *relay, usec_t now)
@@ -271,8 +270,11 @@ static void plan_wait(struct relay *relay, usec_t now, struct wait *wait)
 	wait_until(wait, now + RELAY_SWEEP_EVERY);
 }
 
-/* Calls to the store come last: the process may be stopped in one, and what
- * follows it has to wait for the next look at the gap. */
+/*
+ * One call to the store at most, and last: the process may be stopped in it,
+ * and what follows has to wait for the next look at the gap. Besides, what has
+ * come from the broker meanwhile is answered first.
+ */
 void relay_step(struct relay *relay, usec_t now, struct wait *wait)
 {
 	wait_init(wait);
@@ -287,8 +289,10 @@ void relay_step(struct relay *relay, usec_t now, struct wait *wait)
 		relay->broker->driver->flush(relay->broker, now, wait);
 		testing_crash_point("relay-flushed");
 		relay->again = false;
-		settle(relay, now);
-		relay_claim_if_due(relay, now);
+		if (settle_is_due(relay, now))
+			settle(relay, now);
+		else
+			relay_claim_if_due(relay, now);
 	}
 	relay->stepped_at = now;
 	plan_wait(relay, now, wait);

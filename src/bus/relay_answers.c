@@ -7,7 +7,7 @@
 #include "base/testing.h"
 #include "bus/retry.h"
 
-/* Outcomes are written when half a window has come, or after this long. */
+/* Outcomes are written when a part of a window has come, or after this long. */
 static const usec_t settle_after = 4 * USEC_PER_MSEC;
 /* A confirm that takes longer than this will not come. */
 static const usec_t confirm_within = 60 * USEC_PER_SEC;
@@ -17,9 +17,6 @@ static const usec_t confirm_within = 60 * USEC_PER_SEC;
 void relay_done(struct relay *relay, struct slot *slot, usec_t now,
 		const struct outcome *outcome)
 {
-	if (slot->strand != 0 &&
-	    (relay->freed_seq == 0 || slot->seq < relay->freed_seq))
-		relay->freed_seq = slot->seq;
 	flight_done(&relay->flight, slot, outcome);
 	if (relay->probation > 0)
 		relay->probation--;

@@ -20,7 +20,8 @@ struct relay {
 	struct broker *broker;
 	struct random random;
 	struct lane_report report;
-	struct flight flight;
+	struct flight flight; /* twice the window: as many rows may wait for
+			       * their turn as may be on the wire */
 	struct outgoing outgoing;
 	struct arena events; /* what broker_next gives */
 	struct outcome *outcomes;
@@ -38,11 +39,9 @@ struct relay {
 			   * the broker close */
 
 	bool hungry;	   /* the store has, or may have, more than we took */
-	int64_t after_seq; /* fresh rows up to here were claimed, or their key
-			    * held them back */
+	int64_t after_seq; /* where the last claim ended, if it was full; 0: the
+			    * next one looks at everything */
 	bool keyed;	   /* the last claim gave rows with a key */
-	int64_t freed_seq; /* first row with a key that is done and not yet
-			    * settled, 0: none */
 	usec_t sweep_at;
 	usec_t due_at;	  /* when the next scheduled row is due */
 	usec_t settle_at; /* USEC_NEVER: nothing to settle */

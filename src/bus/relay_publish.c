@@ -13,24 +13,39 @@ static bool may_publish(const struct relay *relay)
 	       !relay->draining;
 }
 
-static size_t window_room(const struct relay *relay)
+/* What a crash would send twice: a window at most is published and not yet
+ * settled. */
+static bool window_is_open(const struct relay *relay)
 {
-	size_t window = relay->probation > 0 ? 1 : relay->flight.size;
-	size_t used = relay->flight.used;
+	size_t window =
+		relay->probation > 0 ? 1 : (size_t)relay->config->window;
 
-	return used < window ? window - used : 0;
+	return relay->flight.sent + relay->flight.done < window;
 }
 
-/* Enough room to be worth a query is a quarter of the window, or all of it. */
+static size_t unsent(const struct flight *flight)
+{
+	return flight->used - flight->sent - flight->done;
+}
+
+/* As many rows as fit into a window wait beside it, so that it is kept full
+ * while the store is asked for more. */
+static size_t room_to_claim(const struct relay *relay)
+{
+	size_t room = (size_t)relay->config->window;
+	size_t waiting = unsent(&relay->flight);
+
+	return waiting < room ? room - waiting : 0;
+}
+
+/* Room for half a window is worth a query. */
 bool relay_may_claim(const struct relay *relay)
 {
-	size_t room = window_room(relay);
+	size_t waiting = unsent(&relay->flight);
 
-	if (!may_publish(relay) || room == 0 ||
-	    relay->flight.claimed_bytes >= CLAIM_BYTES)
-		return false;
-	return relay->flight.used == 0 || relay->probation > 0 ||
-	       room >= relay->flight.size / 4;
+	return may_publish(relay) &&
+	       waiting <= (size_t)relay->config->window / 2 &&
+	       relay->flight.claimed_bytes < CLAIM_BYTES;
 }
 
 static void note_claim(struct relay *relay, usec_t now,
@@ -46,9 +61,10 @@ static void note_claim(struct relay *relay, usec_t now,
 				: now + batch->next_due_in;
 	if (claim->after_seq == 0 && !full)
 		relay->sweep_at = now + RELAY_SWEEP_EVERY;
-	for (size_t i = 0; i < batch->count; i++)
-		if (batch->rows[i].seq > relay->after_seq)
-			relay->after_seq = batch->rows[i].seq;
+	if (batch->count > 0 && (full || testing_bug("cursor-polling")))
+		relay->after_seq = batch->rows[batch->count - 1].seq;
+	else if (!testing_bug("cursor-polling"))
+		relay->after_seq = 0;
 }
 
 static bool has_keys(const struct outbox_batch *batch)
@@ -89,7 +105,7 @@ static void claim(struct relay *relay, usec_t now)
 	bool sweep = now >= relay->sweep_at;
 	struct outbox_claim wanted = {
 		.config_key = relay->config->config_key,
-		.limit = window_room(relay),
+		.limit = room_to_claim(relay),
 		.max_bytes = CLAIM_BYTES - flight->claimed_bytes,
 		.after_seq = sweep ? 0 : relay->after_seq,
 		.busy = relay->busy,
@@ -173,7 +189,7 @@ void relay_send_ready(struct relay *relay, usec_t now)
 {
 	struct slot *slot;
 
-	while (may_publish(relay) &&
+	while (may_publish(relay) && window_is_open(relay) &&
 	       (slot = flight_next(&relay->flight)) != NULL)
 		if (!send_one(relay, slot, now))
 			break;
