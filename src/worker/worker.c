@@ -47,6 +47,8 @@ struct worker {
 	struct error unfit;   /* why `config` is not the row, or empty */
 	struct error trouble; /* the worker's own, as last logged */
 	struct lane lanes[LANES];
+	uint64_t moved; /* messages of all lanes, at the last look */
+	bool swollen;	/* memory has not been given back since */
 };
 
 /* ---- telling ---- */
@@ -407,6 +409,20 @@ static int open_store(struct worker *worker, struct error *err)
 	}
 }
 
+/* What a burst has taken goes back to the system once nothing moves. */
+static void give_memory_back(struct worker *worker)
+{
+	uint64_t moved = 0;
+
+	for (int i = 0; i < LANES; i++)
+		moved += worker->lanes[i].report.messages +
+			 worker->lanes[i].report.failures;
+	if (moved == worker->moved && worker->swollen)
+		malloc_trim(0);
+	worker->swollen = moved != worker->moved;
+	worker->moved = moved;
+}
+
 static void turn(struct worker *worker)
 {
 	usec_t now = clock_monotonic();
@@ -415,8 +431,10 @@ static void turn(struct worker *worker)
 	eventfd_t count;
 	usec_t until;
 
-	if (now >= worker->look_at)
+	if (now >= worker->look_at) {
 		look_at_config(worker, now);
+		give_memory_back(worker);
+	}
 	if (now >= worker->beat_at)
 		beat(worker, now);
 	until = worker->look_at < worker->beat_at ? worker->look_at
@@ -456,13 +474,13 @@ static void run(struct worker *worker)
 	log_event(LOG_LEVEL_INFO, "stopped", NULL);
 }
 
-/* What a burst has taken goes back to the system: one heap for all threads, and
- * every block of an arena or a grown buffer a mapping of its own. */
-static void keep_memory_small(void)
+/* One heap for all threads, which keeps what batches use again and again; only
+ * what is larger than those is mapped, and goes at once. */
+static void share_one_heap(void)
 {
 	mallopt(M_ARENA_MAX, 1);
-	mallopt(M_MMAP_THRESHOLD, 64 * 1024);
-	mallopt(M_TRIM_THRESHOLD, 64 * 1024);
+	mallopt(M_MMAP_THRESHOLD, 2 * 1024 * 1024);
+	mallopt(M_TRIM_THRESHOLD, 8 * 1024 * 1024);
 }
 
 int worker_run(const struct worker_options *options, struct error *err)
@@ -471,7 +489,7 @@ int worker_run(const struct worker_options *options, struct error *err)
 		.options = options, .signal_fd = -1, .notify_fd = -1};
 	int status;
 
-	keep_memory_small();
+	share_one_heap();
 	uuid_generate(worker.id);
 	gethostname(worker.hostname, sizeof(worker.hostname) - 1);
 	status = watch_signals(&worker, err);
