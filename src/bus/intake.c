@@ -5,11 +5,11 @@
 #include <stdlib.h>
 
 #include "base/testing.h"
-
-/* A batch is committed when nothing more has arrived, or at this size. */
-enum { BATCH_ROWS = 500, BATCH_BYTES = 1024 * 1024 };
+#include "bus/batch.h"
 
 static const usec_t look_every = USEC_PER_SEC;
+/* The longest that a batch is left to grow. */
+static const usec_t linger_limit = 20 * USEC_PER_MSEC;
 
 struct intake {
 	const struct runtime_config *config;
@@ -18,10 +18,14 @@ struct intake {
 	struct lane_report report;
 	struct envelope_limits limits;
 
-	struct inbox_row *rows; /* taken from the broker, not committed */
-	size_t count;
-	uint64_t last_tag;  /* the newest delivery among them */
-	struct arena arena; /* owns what the rows point at */
+	/* One is filled while the other is on its way into the store. */
+	struct batch batches[2];
+	struct batch *filling;
+	bool committing;  /* the other: the store has begun to accept it */
+	usec_t commit_at; /* when the last commit began */
+	bool rushed;	  /* a commit runs, or has just ended: what comes now
+			   * came while it ran */
+	usec_t linger;	  /* what that commit took */
 
 	bool connected;
 	bool linked; /* connect was called; UP or DOWN will follow */
@@ -41,14 +45,18 @@ int intake_create(struct intake **out, const struct runtime_config *config,
 		  struct store *store, struct broker *broker, struct error *err)
 {
 	struct intake *intake = calloc(1, sizeof(*intake));
+	int status = 0;
 
-	if (intake != NULL)
-		intake->rows = calloc(BATCH_ROWS, sizeof(*intake->rows));
-	if (intake == NULL || intake->rows == NULL) {
-		intake_destroy(intake);
+	if (intake == NULL)
 		return error_set(err, STATUS_NO_MEMORY,
 				 "no memory for an intake");
+	for (int i = 0; i < 2 && status == 0; i++)
+		status = batch_init(&intake->batches[i], err);
+	if (status < 0) {
+		intake_destroy(intake);
+		return status;
 	}
+	intake->filling = &intake->batches[0];
 	intake->config = config;
 	intake->store = store;
 	intake->broker = broker;
@@ -65,8 +73,8 @@ void intake_destroy(struct intake *intake)
 {
 	if (intake == NULL)
 		return;
-	arena_finish(&intake->arena);
-	free(intake->rows);
+	for (int i = 0; i < 2; i++)
+		batch_finish(&intake->batches[i]);
 	free(intake);
 }
 
@@ -88,17 +96,11 @@ static usec_t retry_interval(const struct intake *intake)
 	return (usec_t)(intake->config->retry_interval_seconds * USEC_PER_SEC);
 }
 
-/* ---- the batch ---- */
+/* ---- the batches ---- */
 
-static void forget_batch(struct intake *intake)
+static struct batch *other(struct intake *intake)
 {
-	intake->count = 0;
-	arena_reset(&intake->arena);
-}
-
-static bool batch_is_full(const struct intake *intake)
-{
-	return intake->count == BATCH_ROWS || intake->arena.used >= BATCH_BYTES;
+	return &intake->batches[intake->filling == &intake->batches[0]];
 }
 
 static void store_failed(struct intake *intake, usec_t now,
@@ -107,83 +109,55 @@ static void store_failed(struct intake *intake, usec_t now,
 	intake->stalled = true;
 	intake->store_at = now + retry_interval(intake);
 	if (testing_bug("stalled-forgets"))
-		forget_batch(intake);
+		batch_forget(other(intake));
 	set_state(intake, LANE_STALLED, why);
+}
+
+/* Whatever becomes of what is on its way: the broker delivers it again. */
+static void forget(struct intake *intake)
+{
+	struct error ignored;
+
+	if (intake->committing)
+		batch_accept_end(other(intake), intake->store, intake->config,
+				 &ignored);
+	intake->committing = intake->stalled = false;
+	for (int i = 0; i < 2; i++)
+		batch_forget(&intake->batches[i]);
 }
 
 static void take(struct intake *intake, usec_t now,
 		 const struct delivery *delivery)
 {
-	struct inbox_row *row = &intake->rows[intake->count];
+	struct batch *batch = intake->filling;
+	struct inbox_row *row = &batch->rows[batch->count];
 	struct error err;
 
 	testing_crash_point("delivered");
-	if (intake_judge(row, delivery, &intake->limits, &intake->arena, &err) <
+	if (intake_judge(row, delivery, &intake->limits, &batch->arena, &err) <
 	    0) {
 		/* Not taken and not acknowledged: a fresh connection
 		 * delivers it again. */
 		intake->broker->driver->cut(intake->broker);
 		intake->connected = intake->linked = false;
 		intake->connect_at = now + retry_interval(intake);
+		forget(intake);
 		set_state(intake, LANE_AWAY, &err);
 		return;
 	}
+	if (batch->count == 0)
+		batch->commit_at = now + (intake->rushed ? intake->linger : 0);
 	if (!span_present(row->rejected) || !testing_bug("rejected-dropped"))
-		intake->count++;
-	intake->last_tag = delivery->tag;
+		batch->count++;
+	batch->last_tag = delivery->tag;
 }
 
 /* ---- committing ---- */
 
-static int accept_rows(struct intake *intake, size_t from, size_t count,
-		       struct error *err)
+static void count_results(struct intake *intake, const struct batch *batch)
 {
-	struct inbox_batch batch = {
-		.config_key = intake->config->config_key,
-		.broker_type = intake->config->broker_type,
-		.rows = intake->rows + from,
-		.count = count,
-	};
-
-	return intake->store->driver->accept(intake->store, &batch, err);
-}
-
-/* The database will never take this row as it is: keep it as rejected. */
-static int reject_row(struct intake *intake, size_t at, struct error *err)
-{
-	struct inbox_row *row = &intake->rows[at];
-
-	if (span_present(row->rejected))
-		return err->status;
-	row->rejected = arena_copy(&intake->arena, span_of(err->text));
-	if (!span_present(row->rejected))
-		return error_set(err, STATUS_NO_MEMORY,
-				 "no memory for a reason");
-	return accept_rows(intake, at, 1, err);
-}
-
-/* Halves what the database refuses until each bad row stands alone. */
-static int accept_range(struct intake *intake, size_t from, size_t count,
-			struct error *err)
-{
-	int status = accept_rows(intake, from, count, err);
-
-	if (status == STATUS_UNKNOWN && testing_bug("unknown-acknowledged"))
-		return 0;
-	if (status != STATUS_INVALID || testing_bug("batch-poisoned"))
-		return status;
-	if (count == 1)
-		return reject_row(intake, from, err);
-	status = accept_range(intake, from, count / 2, err);
-	if (status < 0)
-		return status;
-	return accept_range(intake, from + count / 2, count - count / 2, err);
-}
-
-static void count_results(struct intake *intake)
-{
-	for (size_t i = 0; i < intake->count; i++) {
-		switch (intake->rows[i].result) {
+	for (size_t i = 0; i < batch->count; i++) {
+		switch (batch->rows[i].result) {
 		case INBOX_ACCEPTED:
 			intake->report.messages++;
 			break;
@@ -198,31 +172,111 @@ static void count_results(struct intake *intake)
 	}
 }
 
-static void commit(struct intake *intake, usec_t now)
+/* The one that is filled becomes the one that is committed. */
+static struct batch *swap(struct intake *intake)
 {
-	struct error err;
+	struct batch *batch = intake->filling;
 
-	if (intake->count == 0 || (intake->stalled && now < intake->store_at))
-		return;
-	if (testing_bug("ack-before-commit") && !intake->stalled)
-		intake->broker->driver->acknowledge(intake->broker,
-						    intake->last_tag);
-	testing_crash_point("accept");
-	if (accept_range(intake, 0, intake->count, &err) < 0) {
-		store_failed(intake, now, &err);
+	intake->filling = other(intake);
+	return batch;
+}
+
+static void acknowledge(struct intake *intake, const struct batch *batch)
+{
+	intake->broker->driver->acknowledge(intake->broker, batch->last_tag);
+}
+
+static void committed(struct intake *intake, usec_t now, struct batch *batch,
+		      int status, const struct error *err)
+{
+	if (status < 0) {
+		store_failed(intake, now, err);
 		return;
 	}
 	testing_crash_point("accepted");
 	if (!testing_bug("ack-before-commit"))
-		intake->broker->driver->acknowledge(intake->broker,
-						    intake->last_tag);
+		acknowledge(intake, batch);
 	testing_crash_point("acknowledged");
-	count_results(intake);
-	forget_batch(intake);
+	count_results(intake, batch);
+	batch_forget(batch);
 	if (intake->stalled) {
 		intake->stalled = false;
 		set_state(intake, LANE_RUNNING, NULL);
 	}
+}
+
+/* A batch that failed before goes alone: nothing is read until it is in. */
+static void commit(struct intake *intake, usec_t now)
+{
+	struct batch *batch = other(intake);
+	struct error err;
+	int status = STATUS_BUSY;
+
+	intake->commit_at = now;
+	intake->rushed = true;
+	if (batch->count == 0)
+		batch = swap(intake);
+	if (testing_bug("ack-before-commit") && !intake->stalled)
+		acknowledge(intake, batch);
+	testing_crash_point("accept");
+	if (!intake->stalled)
+		status = batch_accept_begin(batch, intake->store,
+					    intake->config, &err);
+	intake->committing = status == 0;
+	if (intake->committing)
+		return;
+	if (status == STATUS_BUSY || status == STATUS_INVALID)
+		status = batch_accept(batch, intake->store, intake->config,
+				      &err);
+	committed(intake, now, batch, status, &err);
+}
+
+/* The store has answered, or must be made to. */
+static void end_commit(struct intake *intake, usec_t now)
+{
+	struct error err;
+	int status = batch_accept_end(other(intake), intake->store,
+				      intake->config, &err);
+
+	intake->committing = false;
+	committed(intake, now, other(intake), status, &err);
+}
+
+static bool commit_runs(const struct intake *intake, struct wait *wait)
+{
+	return intake->committing &&
+	       !intake->store->driver->accept_ready(intake->store, wait);
+}
+
+static bool commit_is_due(struct intake *intake, usec_t now)
+{
+	const struct batch *batch = intake->filling;
+
+	if (intake->committing)
+		return false;
+	if (intake->stalled)
+		return now >= intake->store_at;
+	return batch->count > 0 && (now >= batch->commit_at ||
+				    batch_is_full(batch) || intake->draining);
+}
+
+/*
+ * What comes while a commit runs shows that more is coming: then a batch may
+ * grow for as long as the last commit took. So a busy broker fills batches, and
+ * a message that comes alone waits for nothing.
+ */
+static void look_at_commit(struct intake *intake, usec_t now)
+{
+	struct wait ignored;
+
+	wait_init(&ignored);
+	if (!intake->rushed || commit_runs(intake, &ignored))
+		return;
+	intake->linger = now - intake->commit_at;
+	if (intake->linger > linger_limit)
+		intake->linger = linger_limit;
+	if (intake->committing)
+		end_commit(intake, now);
 }
 
 /* ---- what the broker says ---- */
@@ -261,12 +315,12 @@ static void link_down(struct intake *intake, usec_t now,
 	if (intake->connected || !event->another_host)
 		set_state(intake, LANE_AWAY,
 			  intake->closing ? NULL : &event->error);
-	intake->connected = intake->linked = intake->stalled = false;
+	intake->connected = intake->linked = false;
 	intake->connect_at = now;
 	if (!event->another_host)
 		intake->connect_at +=
 			pause_before_connect(intake, &event->error);
-	forget_batch(intake);
+	forget(intake);
 }
 
 static void handle(struct intake *intake, usec_t now,
@@ -299,9 +353,9 @@ static void listen_to_broker(struct intake *intake, usec_t now)
 	struct broker_event event;
 
 	intake->broker->driver->step(intake->broker, now);
-	while (!intake->stalled && !batch_is_full(intake) &&
-	       intake->broker->driver->next(intake->broker, &intake->arena,
-					    &event))
+	while (!intake->stalled && !batch_is_full(intake->filling) &&
+	       intake->broker->driver->next(intake->broker,
+					    &intake->filling->arena, &event))
 		handle(intake, now, &event);
 }
 
@@ -357,10 +411,10 @@ static void drain(struct intake *intake, usec_t now)
 		return;
 	if (intake->stalled) {
 		/* The store is not waited for: the broker has it all. */
-		intake->stalled = false;
-		forget_batch(intake);
+		forget(intake);
 	}
-	if (!late && intake->connected && intake->count > 0)
+	if (!late && intake->connected &&
+	    (intake->committing || intake->filling->count > 0))
 		return;
 	if (!late && intake->connected && !intake->closing) {
 		testing_crash_point("intake-goodbye");
@@ -384,6 +438,10 @@ static void plan_wait(struct intake *intake, usec_t now, struct wait *wait)
 		wait_until(wait, intake->connect_at);
 	if (intake->stalled)
 		wait_until(wait, intake->store_at);
+	else if (intake->filling->count > 0 && !intake->committing)
+		wait_until(wait, intake->filling->commit_at);
+	if (intake->rushed && !commit_runs(intake, wait))
+		wait_until(wait, now);
 	if (intake->draining)
 		wait_until(wait, intake->drain_by);
 	wait_until(wait, now + look_every);
@@ -393,8 +451,11 @@ void intake_step(struct intake *intake, usec_t now, struct wait *wait)
 {
 	wait_init(wait);
 	if (intake->report.state != LANE_STOPPED) {
+		look_at_commit(intake, now);
 		listen_to_broker(intake, now);
-		commit(intake, now);
+		intake->rushed = intake->committing;
+		if (commit_is_due(intake, now))
+			commit(intake, now);
 		connect_if_due(intake, now);
 		drain(intake, now);
 		intake->broker->driver->flush(intake->broker, now, wait);

@@ -111,6 +111,10 @@ void postgres_disconnect(struct postgres_store *store);
 /* Whether the connection's socket is ready before the store's deadline. */
 bool postgres_wait(const struct postgres_store *store, short events);
 
+/* Around a call, whose two seconds begin; what was lost in it is closed. */
+void postgres_enter(struct postgres_store *store);
+void postgres_leave(struct postgres_store *store);
+
 typedef int postgres_work_fn(struct postgres_store *store, void *context,
 			     struct error *err);
 
@@ -147,6 +151,11 @@ int postgres_enqueue(struct store *store, const char *config_key,
 		     char id[UUID_TEXT_SIZE], struct error *err);
 int postgres_accept(struct store *store, struct inbox_batch *batch,
 		    struct error *err);
+int postgres_accept_begin(struct store *store, struct inbox_batch *batch,
+			  struct error *err);
+bool postgres_accept_ready(struct store *store, struct wait *wait);
+int postgres_accept_end(struct store *store, struct inbox_batch *batch,
+			struct error *err);
 
 int postgres_heartbeat(struct store *store, const struct heartbeat *beat,
 		       struct error *err);

@@ -61,6 +61,7 @@ struct accepting {
 	struct inbox_batch *batch;
 	size_t from, to; /* the rows of the statement under way */
 	size_t at;	 /* the next of them to look at */
+	bool alone;	 /* each statement is a transaction of its own */
 };
 
 /* ---- rows in, in chunks ---- */
@@ -140,26 +141,6 @@ static void start_query(struct postgres_query *query, const char *sql,
 
 /* ---- into the inbox ---- */
 
-/* Every new row counts as seen until the server says that it was inserted. */
-static int note_inserted(void *context, const PGresult *result,
-			 struct error *err)
-{
-	struct accepting *accepting = context;
-	struct span message_id = postgres_text(result, 0);
-	struct inbox_row *row;
-
-	(void)err;
-	do {
-		row = next_row(accepting, is_new);
-	} while (row != NULL &&
-		 (span_present(message_id) !=
-			  span_present(row->envelope.message_id) ||
-		  !span_equal(message_id, row->envelope.message_id)));
-	if (row != NULL)
-		row->result = INBOX_ACCEPTED;
-	return 0;
-}
-
 static void add_row(struct postgres_array *arrays, const struct inbox_row *row)
 {
 	for (int i = 0; i < COLUMNS; i++)
@@ -171,8 +152,15 @@ static void add_row(struct postgres_array *arrays, const struct inbox_row *row)
 	postgres_array_add_integer(&arrays[COLUMNS], row->envelope.chain_depth);
 }
 
-static int insert_chunk(struct postgres_store *store,
-			struct accepting *accepting, struct error *err)
+static void start_insert(struct postgres_query *query,
+			 const struct accepting *accepting)
+{
+	start_query(query, insert_sql, accepting->batch);
+	query->commits = accepting->alone;
+}
+
+static int send_insert(struct postgres_store *store,
+		       struct accepting *accepting, struct error *err)
 {
 	struct postgres_array arrays[COLUMNS + 1];
 	struct postgres_query query;
@@ -185,15 +173,59 @@ static int insert_chunk(struct postgres_store *store,
 	postgres_array_init(&arrays[COLUMNS], POSTGRES_BIGINT, "chain_depth");
 	while ((row = next_row(accepting, is_new)) != NULL)
 		add_row(arrays, row);
-	start_query(&query, insert_sql, accepting->batch);
+	start_insert(&query, accepting);
 	for (int i = 0; i <= COLUMNS; i++)
 		postgres_add_array(&query, &arrays[i]);
-	accepting->at = accepting->from;
-	status = postgres_run(store, &query, note_inserted, accepting, err);
-	testing_crash_point("inserted");
+	status = postgres_send(store, &query, err);
 	for (int i = 0; i <= COLUMNS; i++)
 		postgres_array_finish(&arrays[i]);
 	return status;
+}
+
+static bool is_it(const struct inbox_row *row, const PGresult *inserted, int at)
+{
+	struct span message_id = row->envelope.message_id;
+
+	if (PQgetisnull(inserted, at, 0) || !span_present(message_id))
+		return PQgetisnull(inserted, at, 0) &&
+		       !span_present(message_id);
+	return span_equal(message_id,
+			  (struct span){PQgetvalue(inserted, at, 0),
+					(size_t)PQgetlength(inserted, at, 0)});
+}
+
+/* Every new row counts as seen until the server says that it was inserted. */
+static int note_inserted(struct postgres_store *store,
+			 struct accepting *accepting, struct error *err)
+{
+	struct postgres_query query;
+	PGresult *inserted;
+	struct inbox_row *row;
+	int status;
+
+	start_insert(&query, accepting);
+	status = postgres_answer(store, &query, &inserted, err);
+	testing_crash_point("inserted");
+	if (status < 0)
+		return status;
+	accepting->at = accepting->from;
+	for (int i = 0; i < PQntuples(inserted); i++) {
+		do
+			row = next_row(accepting, is_new);
+		while (row != NULL && !is_it(row, inserted, i));
+		if (row != NULL)
+			row->result = INBOX_ACCEPTED;
+	}
+	PQclear(inserted);
+	return 0;
+}
+
+static int insert_chunk(struct postgres_store *store,
+			struct accepting *accepting, struct error *err)
+{
+	int status = send_insert(store, accepting, err);
+
+	return status < 0 ? status : note_inserted(store, accepting, err);
 }
 
 /* ---- what was seen before ---- */
@@ -280,6 +312,7 @@ static int reject_chunk(struct postgres_store *store,
 	while (status == 0 && (row = next_row(accepting, is_rejected)) != NULL)
 		status = add_rejected(arrays, row, &arena, err);
 	start_query(&query, reject_sql, accepting->batch);
+	query.commits = accepting->alone;
 	for (int i = 0; i < REJECT_COLUMNS; i++)
 		postgres_add_array(&query, &arrays[i]);
 	if (status == 0)
@@ -292,31 +325,116 @@ static int reject_chunk(struct postgres_store *store,
 
 /* ---- the batch ---- */
 
-static int accept_rows(struct postgres_store *store, void *context,
-		       struct error *err)
+static void expect_duplicates(struct inbox_batch *batch)
 {
-	struct accepting *accepting = context;
-	struct inbox_batch *batch = accepting->batch;
-	int status;
-
 	for (size_t i = 0; i < batch->count; i++)
 		batch->rows[i].result = is_new(&batch->rows[i])
 						? INBOX_DUPLICATE
 						: INBOX_REJECTED;
-	status = each_chunk(store, accepting, is_new, insert_chunk, err);
-	if (status == 0)
-		status = each_chunk(store, accepting, is_seen, compare_chunk,
-				    err);
-	if (status == 0)
-		status = each_chunk(store, accepting, is_rejected, reject_chunk,
-				    err);
-	return status;
 }
 
+/* What is left once the new rows are in. */
+static int judge_the_rest(struct postgres_store *store,
+			  struct accepting *accepting, struct error *err)
+{
+	int status = each_chunk(store, accepting, is_seen, compare_chunk, err);
+
+	if (status < 0)
+		return status;
+	return each_chunk(store, accepting, is_rejected, reject_chunk, err);
+}
+
+static int accept_rows(struct postgres_store *store, void *context,
+		       struct error *err)
+{
+	struct accepting *accepting = context;
+	int status;
+
+	expect_duplicates(accepting->batch);
+	status = each_chunk(store, accepting, is_new, insert_chunk, err);
+	return status < 0 ? status : judge_the_rest(store, accepting, err);
+}
+
+/* Whether one statement inserts all of it, and all that may be left to do then
+ * is to reject what was seen before with another payload. */
+static bool is_one_insert(const struct inbox_batch *batch)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < batch->count; i++) {
+		bytes += bytes_of(&batch->rows[i]);
+		if (!is_new(&batch->rows[i]) || bytes >= CHUNK_BYTES)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * As a rule one trip to the server does it. If a failure comes between the
+ * insert and a rejection after it, the rows are told as duplicates when the
+ * batch is accepted again, and what is to be rejected then is.
+ */
 int postgres_accept(struct store *store, struct inbox_batch *batch,
 		    struct error *err)
 {
-	struct accepting accepting = {.batch = batch};
+	struct accepting accepting = {.batch = batch,
+				      .alone = is_one_insert(batch)};
 
+	if (accepting.alone)
+		return postgres_call(store, accept_rows, &accepting, err);
 	return postgres_transaction(store, accept_rows, &accepting, err);
+}
+
+/* ---- the batch, in two parts ---- */
+
+static struct accepting all_alone(struct inbox_batch *batch)
+{
+	return (struct accepting){
+		.batch = batch, .to = batch->count, .alone = true};
+}
+
+int postgres_accept_begin(struct store *base, struct inbox_batch *batch,
+			  struct error *err)
+{
+	struct postgres_store *store = postgres_of(base);
+	struct accepting accepting = all_alone(batch);
+	int status;
+
+	if (store->conn == NULL || !is_one_insert(batch))
+		return STATUS_BUSY;
+	postgres_enter(store);
+	expect_duplicates(batch);
+	status = send_insert(store, &accepting, err);
+	postgres_leave(store);
+	return status;
+}
+
+bool postgres_accept_ready(struct store *base, struct wait *wait)
+{
+	struct postgres_store *store = postgres_of(base);
+	short events;
+
+	if (clock_monotonic() >= store->deadline ||
+	    postgres_answered(store, &events))
+		return true;
+	wait_for(wait, PQsocket(store->conn), events);
+	wait_until(wait, store->deadline);
+	return false;
+}
+
+int postgres_accept_end(struct store *base, struct inbox_batch *batch,
+			struct error *err)
+{
+	struct postgres_store *store = postgres_of(base);
+	struct accepting accepting = all_alone(batch);
+	int status;
+
+	store->again = false;
+	status = note_inserted(store, &accepting, err);
+	if (status == 0)
+		status = judge_the_rest(store, &accepting, err);
+	postgres_leave(store);
+	if (status < 0 && store->again && store->conn != NULL)
+		return postgres_accept(base, batch, err);
+	return status;
 }

@@ -363,16 +363,35 @@ static int send_once(struct postgres_store *store, struct postgres_query *query,
 	return sent == 0 ? postgres_broken(store, err) : 0;
 }
 
-int postgres_run(struct postgres_store *store, struct postgres_query *query,
-		 postgres_row_fn *each, void *context, struct error *err)
+int postgres_send(struct postgres_store *store, struct postgres_query *query,
+		  struct error *err)
 {
 	int status = check_parameters(query, err);
 
 	store->row_fault = false;
 	if (status < 0)
 		return status;
-	status = query->once ? send_once(store, query, err)
-			     : send_prepared(store, query, err);
+	return query->once ? send_once(store, query, err)
+			   : send_prepared(store, query, err);
+}
+
+/* What the connection's loss means for the statement that was under way. */
+static int outcome(const struct postgres_store *store,
+		   const struct postgres_query *query, int status,
+		   struct error *err)
+{
+	if (!store->lost || !query->commits)
+		return status;
+	if (err != NULL)
+		err->status = STATUS_UNKNOWN;
+	return STATUS_UNKNOWN;
+}
+
+int postgres_run(struct postgres_store *store, struct postgres_query *query,
+		 postgres_row_fn *each, void *context, struct error *err)
+{
+	int status = postgres_send(store, query, err);
+
 	if (status < 0)
 		return status;
 	PQsetSingleRowMode(store->conn);
@@ -381,10 +400,42 @@ int postgres_run(struct postgres_store *store, struct postgres_query *query,
 		testing_crash_point("commit-sent");
 	if (status == 0)
 		status = collect(store, query, each, context, err);
-	if (store->lost && query->commits) {
-		status = STATUS_UNKNOWN;
-		if (err != NULL)
-			err->status = STATUS_UNKNOWN;
+	return outcome(store, query, status, err);
+}
+
+bool postgres_answered(struct postgres_store *store, short *events)
+{
+	int left = PQflush(store->conn);
+
+	*events = left > 0 ? POLLIN | POLLOUT : POLLIN;
+	return left < 0 || PQconsumeInput(store->conn) == 0 ||
+	       (left == 0 && PQisBusy(store->conn) == 0);
+}
+
+int postgres_answer(struct postgres_store *store, struct postgres_query *query,
+		    PGresult **answer, struct error *err)
+{
+	PGresult *first = NULL;
+	PGresult *next = NULL;
+	int status = flush(store, err);
+
+	if (query->commits)
+		testing_crash_point("commit-sent");
+	while (!store->lost) {
+		int received = receive(store, &next, err);
+
+		if (received < 0)
+			status = received;
+		if (received < 0 || next == NULL)
+			break;
+		if (status == 0)
+			status = take(store, query, next, NULL, NULL, err);
+		PQclear(first);
+		first = next;
 	}
-	return status;
+	if (status == 0)
+		*answer = first;
+	else
+		PQclear(first);
+	return outcome(store, query, status, err);
 }

@@ -89,4 +89,16 @@ postgres_row_fn postgres_read_integer;
 int postgres_run(struct postgres_store *store, struct postgres_query *query,
 		 postgres_row_fn *each, void *context, struct error *err);
 
+/*
+ * The same in two parts, with the rows in memory: sends the statement without
+ * waiting for it to run, and takes the answer, to be given to PQclear. Between
+ * them postgres_answered says whether the second would not wait, or else for
+ * which events of the connection's socket.
+ */
+int postgres_send(struct postgres_store *store, struct postgres_query *query,
+		  struct error *err);
+bool postgres_answered(struct postgres_store *store, short *events);
+int postgres_answer(struct postgres_store *store, struct postgres_query *query,
+		    PGresult **answer, struct error *err);
+
 #endif

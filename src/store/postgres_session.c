@@ -140,6 +140,17 @@ static int reconnect(struct postgres_store *store, struct error *err)
 	return STATUS_AWAY;
 }
 
+void postgres_enter(struct postgres_store *store)
+{
+	store->deadline = clock_monotonic() + call_limit;
+}
+
+void postgres_leave(struct postgres_store *store)
+{
+	if (store->lost)
+		postgres_disconnect(store);
+}
+
 int postgres_call(struct store *base, postgres_work_fn *work, void *context,
 		  struct error *err)
 {
@@ -147,7 +158,7 @@ int postgres_call(struct store *base, postgres_work_fn *work, void *context,
 	usec_t start = clock_monotonic();
 	int status;
 
-	store->deadline = start + call_limit;
+	postgres_enter(store);
 	status = reconnect(store, err);
 	if (status < 0)
 		return status;
@@ -156,8 +167,7 @@ int postgres_call(struct store *base, postgres_work_fn *work, void *context,
 		status = work(store, context, err);
 	} while (status < 0 && store->again && !store->lost &&
 		 clock_monotonic() < start + call_limit / 2);
-	if (store->lost)
-		postgres_disconnect(store);
+	postgres_leave(store);
 	return status;
 }
 

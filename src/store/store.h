@@ -23,6 +23,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "base/span.h"
+#include "base/wait.h"
 #include "message/envelope.h"
 #include "store/config.h"
 
@@ -220,14 +221,28 @@ struct store_driver {
 		      size_t count, struct error *err);
 
 	/*
-	 * Commits the batch durably in one transaction and sets every row's
-	 * result: inbox rows deduplicated by message_id, rejected ones to
-	 * rejected. STATUS_INVALID: some row's data can never be stored,
-	 * nothing was written; the caller halves the batch. STATUS_UNKNOWN:
-	 * perhaps written.
+	 * Commits the batch durably and sets every row's result: inbox rows
+	 * deduplicated by message_id, rejected ones to rejected.
+	 * STATUS_INVALID: some row's data can never be stored, nothing was
+	 * written; the caller halves the batch. Any other failure may have
+	 * written some of it; accepting it again does no harm.
 	 */
 	int (*accept)(struct store *store, struct inbox_batch *batch,
 		      struct error *err);
+
+	/*
+	 * The same in two parts, for a lane that has other things to do while
+	 * the database works; all NULL where there is nothing to wait for.
+	 * begin returns at once, STATUS_BUSY: this batch is for accept. After
+	 * success nothing else may be called but ready, which is true once end
+	 * would not wait, and else adds to `wait` what to wait for; and end,
+	 * which returns what accept would have.
+	 */
+	int (*accept_begin)(struct store *store, struct inbox_batch *batch,
+			    struct error *err);
+	bool (*accept_ready)(struct store *store, struct wait *wait);
+	int (*accept_end)(struct store *store, struct inbox_batch *batch,
+			  struct error *err);
 
 	/* A descriptor that becomes readable when new rows may have come, -1 if
 	 * there is none now. */
