@@ -69,11 +69,17 @@ static void trouble(struct worker *worker, const struct error *why)
 	}
 }
 
+/* Standing by is no trouble, though it has its reason. */
+static bool is_troubled(const struct lane *lane)
+{
+	return lane->report.error.text[0] != '\0' &&
+	       lane->report.told != LANE_STANDBY;
+}
+
 /* True if it has changed. */
 static bool tell_lane(struct lane *lane, enum runner_kind kind)
 {
 	uint64_t seen = lane->report.changes;
-	enum log_level level = LOG_LEVEL_INFO;
 
 	if (lane->runner == NULL)
 		return false;
@@ -81,13 +87,10 @@ static bool tell_lane(struct lane *lane, enum runner_kind kind)
 	if (lane->report.changes == seen)
 		return false;
 	clock_format(clock_wall(), lane->since);
-	if (lane->report.error.text[0] != '\0')
-		level = LOG_LEVEL_WARNING;
-	log_event(level, runner_name(kind), "state",
+	log_event(is_troubled(lane) ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
+		  runner_name(kind), "state",
 		  lane_state_name(lane->report.told), "error",
-		  lane->report.error.text[0] != '\0' ? lane->report.error.text
-						     : NULL,
-		  NULL);
+		  is_troubled(lane) ? lane->report.error.text : NULL, NULL);
 	return true;
 }
 
@@ -107,7 +110,7 @@ static const char *lane_state(const struct lane *lane)
 				    : lane_state_name(lane->report.state);
 }
 
-/* "relay away since ...: why", of the lanes that have a reason. */
+/* "relay away since ...: why", of the lanes that are in trouble. */
 static const char *last_error(const struct worker *worker, char *text,
 			      size_t size)
 {
@@ -119,8 +122,7 @@ static const char *last_error(const struct worker *worker, char *text,
 	for (int i = 0; i < LANES; i++) {
 		const struct lane *lane = &worker->lanes[i];
 
-		if (lane->runner == NULL || len >= size ||
-		    lane->report.error.text[0] == '\0')
+		if (lane->runner == NULL || len >= size || !is_troubled(lane))
 			continue;
 		len += (size_t)snprintf(
 			text + len, size - len, "%s%s %s since %.19s: %s",

@@ -28,6 +28,8 @@ def test_one_relay_holds_the_key_and_both_intakes_work(service, vhost):
     wait_until(lambda: vhost.count("orders") == 0)
     assert len({row["message_id"] for row in service.inbox()}) == 200
     assert roles(service, first, second) == ["running", "standby"]
+    assert [service.beat(worker)["last_error"] for worker in (first, second)] == [None] * 2
+    assert "warning" not in second.output()
     first.stop()
     second.stop()
 
