@@ -22,6 +22,7 @@ enum { LANES = 2, HOST_SIZE = 256 };
 
 static const usec_t look_every = USEC_PER_SEC; /* at the config's version */
 static const usec_t drain_within = 4 * USEC_PER_SEC;
+static const usec_t call_limit = 2 * USEC_PER_SEC; /* of a store */
 
 struct lane {
 	struct runner *runner; /* NULL: not running */
@@ -213,6 +214,22 @@ static void start_lanes(struct worker *worker)
 		start_lane(worker, (enum runner_kind)i);
 }
 
+/* Waits for a change of some lane's. The heart beats on, lest a standby takes
+ * us for dead, as long as a database that is silent costs no deadline. */
+static void attend(struct worker *worker, usec_t deadline)
+{
+	struct pollfd fd = {worker->notify_fd, POLLIN, 0};
+	usec_t now;
+	eventfd_t count;
+
+	poll(&fd, 1, 100);
+	eventfd_read(worker->notify_fd, &count);
+	tell_lanes(worker);
+	now = clock_monotonic();
+	if (now >= worker->beat_at && now + call_limit < deadline)
+		beat(worker, now);
+}
+
 /* Drains all lanes at once; what they reach last is told. */
 static void stop_lanes(struct worker *worker)
 {
@@ -227,14 +244,8 @@ static void stop_lanes(struct worker *worker)
 
 		if (lane->runner == NULL)
 			continue;
-		while (lane->report.state != LANE_STOPPED) {
-			struct pollfd fd = {worker->notify_fd, POLLIN, 0};
-			eventfd_t count;
-
-			poll(&fd, 1, 100);
-			eventfd_read(worker->notify_fd, &count);
-			tell_lanes(worker);
-		}
+		while (lane->report.state != LANE_STOPPED)
+			attend(worker, deadline);
 		runner_join(lane->runner);
 		lane->runner = NULL;
 	}

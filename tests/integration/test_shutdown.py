@@ -2,6 +2,7 @@
 """SIGTERM in the middle of everything: drained, and nothing done twice."""
 
 import json
+import os
 import signal
 from collections import Counter
 
@@ -94,6 +95,26 @@ def test_worker_in_front_of_a_frozen_broker_ends_well(rabbitmq, service, vhost):
     drain(worker)
     assert service.count(OUTBOX, "status = 'pending'") == 10
     rabbitmq.thaw()
+
+
+def test_heart_of_a_worker_that_drains_beats_on(rabbitmq, service, vhost):
+    """Or a standby would take it for dead, and end its session."""
+    vhost.declare_queue("probe", "#")
+    worker = service.start()
+    rabbitmq.freeze()
+    service.insert(*[event() for _ in range(10)])
+    os.kill(worker.pid, signal.SIGTERM)
+    beats = set()
+
+    def twice():
+        row = service.beat(worker)
+        if row and row["relay_state"] == "draining":
+            beats.add(row["heartbeat_at"])
+        return len(beats) == 2
+
+    wait_until(twice)
+    rabbitmq.thaw()
+    assert worker.wait() == 0
 
 
 def test_worker_that_waits_for_its_config_ends_well(service):
