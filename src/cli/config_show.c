@@ -85,10 +85,13 @@ static void append_json(struct cli *cli, const struct runtime_config *config)
 	buffer_append_text(out, "\n    }\n}}\n");
 }
 
-static void append_text(struct cli *cli, const struct runtime_config *config)
+/* With what a worker makes of what is not set; why it may not do so at all is
+ * not the question here. */
+static void append_text(struct cli *cli, struct runtime_config *config)
 {
 	struct table table;
 
+	(void)config_finish(config, NULL);
 	table_init(&table, (const char *const[]){"setting", "value", NULL});
 	for (size_t i = 0; i < config_field_count; i++) {
 		const struct config_field *field = &config_fields[i];

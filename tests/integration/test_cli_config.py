@@ -119,6 +119,16 @@ def test_show_tells_every_setting_of_the_brokers_kind(configured):
         assert name == "rabbitmq" or f"\n{name} " in text, name
 
 
+def test_show_tells_what_follows_for_what_is_not_set(configured):
+    text = configured.run("config", "show", "default").stdout
+    shown = dict(line.split(maxsplit=1) for line in text.splitlines())
+
+    assert shown["port"] == "5672" and shown["queue"] == "orders"
+    assert shown["dead_letter_exchange"] == "orders.dlx"
+    assert "orders.request.#" in shown["binding_keys"]
+    assert configured.json("config", "show", "default")["default"]["port"] is None
+
+
 def test_list_shows_every_config(configured):
     configured.configure("edge", broker_type="mqtt", subscribe_topics="a/#")
     listed = configured.json("config", "list")
