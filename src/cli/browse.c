@@ -134,9 +134,9 @@ void browse_report(struct cli *cli, const struct browse_options *wanted,
 				     wanted->dry_run ? "would be " : "", done);
 }
 
-int browse_retry(struct cli *cli, const void *options, struct error *err)
+static int change(struct cli *cli, const struct browse_options *wanted,
+		  bool purge, struct error *err)
 {
-	const struct browse_options *wanted = options;
 	struct store *store = NULL;
 	int64_t affected = 0;
 	int result = browse_need_selection(cli, wanted, err);
@@ -144,28 +144,24 @@ int browse_retry(struct cli *cli, const void *options, struct error *err)
 	if (result == 0)
 		result = database_open(cli, &store, err);
 	if (result == 0)
-		result = change_rows(cli, store, store->driver->retry, wanted,
-				     &affected, err);
+		result = change_rows(cli, store,
+				     purge ? store->driver->purge
+					   : store->driver->retry,
+				     wanted, &affected, err);
 	if (result == 0)
-		browse_report(cli, wanted, "put back to pending", affected);
+		browse_report(cli, wanted,
+			      purge ? "deleted" : "put back to pending",
+			      affected);
 	database_close(store);
 	return result;
 }
 
+int browse_retry(struct cli *cli, const void *options, struct error *err)
+{
+	return change(cli, options, false, err);
+}
+
 int browse_purge(struct cli *cli, const void *options, struct error *err)
 {
-	const struct browse_options *wanted = options;
-	struct store *store = NULL;
-	int64_t affected = 0;
-	int result = browse_need_selection(cli, wanted, err);
-
-	if (result == 0)
-		result = database_open(cli, &store, err);
-	if (result == 0)
-		result = change_rows(cli, store, store->driver->purge, wanted,
-				     &affected, err);
-	if (result == 0)
-		browse_report(cli, wanted, "deleted", affected);
-	database_close(store);
-	return result;
+	return change(cli, options, true, err);
 }
