@@ -132,26 +132,6 @@ int database_url(struct cli *cli, const char **url, struct error *err)
 	return 0;
 }
 
-static int check_schema(struct store *store, struct error *err)
-{
-	int have, want;
-	int result = store->driver->schema(store, &have, &want, err);
-
-	if (result < 0)
-		return result;
-	if (have < want)
-		return error_set(err, STATUS_MISMATCH,
-				 "the database is at version %d, this program "
-				 "needs %d: run `postbus migrate`",
-				 have, want);
-	if (have > want)
-		return error_set(err, STATUS_MISMATCH,
-				 "the database is at version %d, this program "
-				 "knows only %d: install the newer postbus",
-				 have, want);
-	return 0;
-}
-
 int database_open(struct cli *cli, struct store **store, struct error *err)
 {
 	struct store *opened = NULL;
@@ -162,7 +142,7 @@ int database_open(struct cli *cli, struct store **store, struct error *err)
 		result = store_open(&opened, url, false, err);
 	if (result < 0)
 		return result;
-	result = check_schema(opened, err);
+	result = store_check_schema(opened, err);
 	if (result < 0)
 		database_close(opened);
 	else

@@ -58,11 +58,8 @@ static int upgrade(struct cli *cli, struct store *store, bool check,
 
 	if (result < 0)
 		return result;
-	if (have < want && check)
-		return error_set(err, STATUS_MISMATCH,
-				 "the database is at version %d of %d: run "
-				 "`postbus migrate`",
-				 have, want);
+	if (have > want || (have < want && check))
+		return store_check_schema(store, err);
 	if (have < want)
 		result = store->driver->migrate(store, err);
 	if (result < 0)

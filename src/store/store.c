@@ -42,3 +42,23 @@ int store_open(struct store **out, const char *url, bool create,
 
 	return status < 0 ? status : driver->open(out, url, create, err);
 }
+
+int store_check_schema(struct store *store, struct error *err)
+{
+	int have, want;
+	int status = store->driver->schema(store, &have, &want, err);
+
+	if (status < 0)
+		return status;
+	if (have < want)
+		return error_set(err, STATUS_MISMATCH,
+				 "the database is at version %d, this program "
+				 "needs %d: run `postbus migrate`",
+				 have, want);
+	if (have > want)
+		return error_set(err, STATUS_MISMATCH,
+				 "the database is at version %d, this program "
+				 "knows only %d: install the newer postbus",
+				 have, want);
+	return 0;
+}

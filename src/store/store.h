@@ -320,6 +320,10 @@ int store_driver_find(const struct store_driver **out, const char *url,
 int store_open(struct store **out, const char *url, bool create,
 	       struct error *err);
 
+/* STATUS_MISMATCH, and what to do, unless the tables are those of this
+ * program. */
+int store_check_schema(struct store *store, struct error *err);
+
 extern const struct store_driver store_sqlite;
 extern const struct store_driver store_postgres;
 extern const struct store_driver store_memory;

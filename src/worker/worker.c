@@ -381,24 +381,6 @@ static void read_signals(struct worker *worker)
 
 /* ---- the process ---- */
 
-static int check_schema(struct store *store, struct error *err)
-{
-	int have, want;
-	int status = store->driver->schema(store, &have, &want, err);
-
-	if (status < 0 || have == want)
-		return status;
-	if (have > want)
-		return error_set(err, STATUS_MISMATCH,
-				 "the database has schema version %d and this "
-				 "postbus knows %d: use a newer postbus",
-				 have, want);
-	return error_set(err, STATUS_MISMATCH,
-			 "the database has schema version %d and needs %d: run "
-			 "`postbus migrate`",
-			 have, want);
-}
-
 /* A database server that is away at the start will come. */
 static int open_store(struct worker *worker, struct error *err)
 {
@@ -408,7 +390,7 @@ static int open_store(struct worker *worker, struct error *err)
 		status = store_open(&worker->store,
 				    worker->options->database_url, false, err);
 		if (status == 0)
-			status = check_schema(worker->store, err);
+			status = store_check_schema(worker->store, err);
 		if (status == 0)
 			trouble(worker, NULL);
 		if (status != STATUS_AWAY || worker->stop)

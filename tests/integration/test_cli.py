@@ -265,7 +265,8 @@ def test_database_of_a_newer_program_is_left_alone(postbus):
         " VALUES (999, '2030-01-01 00:00:00.000000')"
     )
 
-    refused(postbus.run("status", check=False), 1, "999", "newer")
+    for command in ["status"], ["migrate"], ["migrate", "--check"]:
+        refused(postbus.run(*command, check=False), 1, "999", "newer")
 
 
 # ---- publish ----
