@@ -54,8 +54,7 @@ struct worker {
 
 /* ---- telling ---- */
 
-/* Logs what is wrong with the worker itself, once; NULL or empty: it is over.
- */
+/* Logs once what is wrong with the worker itself; NULL, empty: it is over. */
 static void trouble(struct worker *worker, const struct error *why)
 {
 	if (why == NULL || why->text[0] == '\0') {
@@ -296,23 +295,22 @@ static int load_config(struct worker *worker, struct runtime_config *config,
 static void reload(struct worker *worker)
 {
 	struct runtime_config config;
-	int status;
+	int status = load_config(worker, &config, &worker->unfit);
 
-	worker->unfit = (struct error){0};
-	status = load_config(worker, &config, &worker->unfit);
-	if (status == STATUS_NOT_FOUND)
-		drop_config(worker);
 	if (status == 0 && !config.is_active) {
 		config_destroy(&config);
-		drop_config(worker);
-		error_set(&worker->unfit, STATUS_NOT_FOUND,
-			  "config '%s' is not active; `postbus config "
-			  "activate %s` starts it",
-			  worker->options->config_key,
-			  worker->options->config_key);
+		status = error_set(&worker->unfit, STATUS_NOT_FOUND,
+				   "config '%s' is not active; `postbus config "
+				   "activate %s` starts it",
+				   worker->options->config_key,
+				   worker->options->config_key);
 	}
+	if (status == STATUS_NOT_FOUND)
+		drop_config(worker);
+	if (status == 0)
+		worker->unfit = (struct error){0};
 	trouble(worker, &worker->unfit);
-	if (worker->unfit.text[0] == '\0')
+	if (status == 0)
 		adopt(worker, &config);
 	worker->beat_at = 0;
 }
