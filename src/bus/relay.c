@@ -127,9 +127,20 @@ static void take_lock(struct relay *relay, usec_t now)
 	} else {
 		testing_crash_point("locked");
 		relay->holding = true;
-		relay->sweep_at = now;
+		relay->held_at = relay->sweep_at = now;
 		relay_set_link_state(relay);
 	}
+}
+
+/* A relay that has nothing to settle and no room to claim would not hear that
+ * its lock is gone, and that another is at work. */
+static void renew_lock(struct relay *relay, usec_t now)
+{
+	if (!relay->holding || now - relay->held_at < RELAY_SWEEP_EVERY)
+		return;
+	relay->holding = false;
+	relay->store_at = now;
+	take_lock(relay, now);
 }
 
 /* A standby is patient for three heartbeats, of a second or more each, and one
@@ -193,6 +204,7 @@ static void settle(struct relay *relay, usec_t now)
 		return;
 	}
 	testing_crash_point("settled");
+	relay->held_at = now;
 	if (flight_settled(&relay->flight)) {
 		relay->after_seq = 0;
 		relay->hungry = true;
@@ -293,6 +305,7 @@ void relay_step(struct relay *relay, usec_t now, struct wait *wait)
 			settle(relay, now);
 		else
 			relay_claim_if_due(relay, now);
+		renew_lock(relay, now);
 	}
 	relay->stepped_at = now;
 	plan_wait(relay, now, wait);

@@ -29,6 +29,7 @@ struct relay {
 
 	bool holding;	 /* the lock is ours and the store answered last time */
 	usec_t store_at; /* when to try lock or store again, unless holding */
+	usec_t held_at;	 /* when the store last said that the lock is ours */
 
 	bool connected;
 	bool linked; /* connect was called; UP or DOWN will follow */

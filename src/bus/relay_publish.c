@@ -130,6 +130,7 @@ static void claim(struct relay *relay, usec_t now)
 		return;
 	}
 	testing_crash_point("claimed");
+	relay->held_at = now;
 	note_claim(relay, now, &wanted, &claimed->batch);
 	relay->again = claimed->batch.count > 0;
 	flight_add(flight, claimed);

@@ -56,6 +56,21 @@ static void a_relay_that_lost_its_lock_publishes_nothing_more(void **state)
 	assert_int_equal(rig_counts(rig).outbox_published, 301);
 }
 
+/* It has nothing to ask the store for while the broker takes nothing. */
+static void a_blocked_relay_hears_that_its_lock_is_gone(void **state)
+{
+	struct rig *rig = *state;
+
+	run_up(rig);
+	rig_open_relay(rig, &rig->rival);
+	knobs(rig)->blocked = true;
+	rig_run(rig, SECONDS(2));
+	memory_fail("rig", MEMORY_SESSION_DIES, 1);
+	rig_run(rig, SECONDS(10));
+	assert_int_not_equal(rig_relay_state(&rig->relay),
+			     rig_relay_state(&rig->rival));
+}
+
 /* Rows of one key: the first is sent, the others are in hand. */
 static void stop_with_rows_in_hand(struct rig *rig, usec_t duration)
 {
@@ -102,6 +117,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		rig_test(a_second_relay_stands_by_and_takes_over),
 		rig_test(a_relay_that_lost_its_lock_publishes_nothing_more),
+		rig_test(a_blocked_relay_hears_that_its_lock_is_gone),
 		rig_test(a_stop_in_which_the_lock_was_lost_is_noticed_first),
 		rig_test(a_stop_that_cost_no_lock_repeats_nothing),
 	};
