@@ -105,12 +105,17 @@ void checker_committed(struct world *world, int64_t seq)
 	note(world, NULL, "committed", seq, 0);
 }
 
-/* A process that stood still may not know that it lost its lock; that is why
- * it has to ask before it goes on. */
+/* A relay may have lost its lock and not know it. So it has to ask the store
+ * before it goes on after it stood still, and from time to time. */
+static const usec_t silence = 5 * USEC_PER_SEC / 2;
+
 static bool overslept(const struct lane *lane)
 {
+	usec_t answered_at = session_answered_at(lane->session);
+
 	return session_was_robbed(lane->session) &&
-	       session_answered_at(lane->session) < lane->worker->frozen_until;
+	       (answered_at < lane->worker->frozen_until ||
+		lane->world->now - answered_at > silence);
 }
 
 void checker_sent(struct world *world, struct lane *lane, int64_t seq)
@@ -124,8 +129,8 @@ void checker_sent(struct world *world, struct lane *lane, int64_t seq)
 			 lane->worker->number, (long long)seq);
 	else if (overslept(lane))
 		violated(world, 'K',
-			 "worker %u sent row %lld after it stood still and "
-			 "another had taken over",
+			 "worker %u sent row %lld, not knowing for too long "
+			 "that another has the lock",
 			 lane->worker->number, (long long)seq);
 }
 

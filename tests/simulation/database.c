@@ -34,6 +34,8 @@ void backend_end(struct world *world, void *subject, uint64_t argument)
 void database_restart(struct world *world, usec_t away_for)
 {
 	world->database.away_until = world->now + away_for;
+	if (world->database.holders[0] != NULL)
+		world->checker.breaks++;
 	for (struct backend *at = world->database.backends; at; at = at->next)
 		backend_end(world, at, 0);
 	world->database.backends = NULL;

@@ -34,9 +34,9 @@ struct broker *link_broker(struct link *link)
 	return &link->base;
 }
 
-bool link_is_up(const struct link *link)
+usec_t link_was_up_at(const struct link *link)
 {
-	return link->up;
+	return link->up_at;
 }
 
 usec_t link_ready_at(const struct link *link)
@@ -332,6 +332,8 @@ static void simulated_flush(struct broker *broker, usec_t now,
 		link->closing = false;
 		wire_close(link->connection);
 	}
+	if (link->up)
+		link->up_at = now;
 	link->listening = link->asked;
 	link->asked = false;
 	if (link_ready_at(link) <= now)

@@ -51,7 +51,8 @@ void link_abandon(struct link *link);
 struct broker *link_broker(struct link *link);
 /* When it has something to say to a lane that listens. */
 usec_t link_ready_at(const struct link *link);
-bool link_is_up(const struct link *link);
+/* The last time that it was connected, as of the lane's last step. */
+usec_t link_was_up_at(const struct link *link);
 
 /* The network between a lane and the broker breaks; each side notices after a
  * while of its own. */

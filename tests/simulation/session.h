@@ -19,7 +19,9 @@ bool session_has_news(const struct session *session);
 
 /* It was given the lock, and no call of its has failed since. */
 bool session_trusts_lock(const struct session *session);
-/* Another session has the lock. */
+/* It has the relay's lock, known or not. */
+bool session_holds_lock(const struct session *session);
+/* Another session has it. */
 bool session_was_robbed(const struct session *session);
 /* When it last had an answer. */
 usec_t session_answered_at(const struct session *session);

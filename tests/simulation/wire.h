@@ -67,8 +67,9 @@ struct link {
 	struct lane *lane;
 	struct connection *connection; /* NULL: down */
 	bool up;		       /* told so */
-	bool asked;		       /* for events, since the last flush */
-	bool listening;		       /* had asked, at the last flush */
+	usec_t up_at;
+	bool asked;	/* for events, since the last flush */
+	bool listening; /* had asked, at the last flush */
 	bool closing;
 	bool wants_ack;
 	uint64_t ack_tag;

@@ -6,9 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* From healing to rest: a confirm that never comes is waited for a minute,
- * and what it held up may be in retry then. */
-static const usec_t rest_within = 100 * USEC_PER_SEC;
+/* By so long after healing whatever began before it has ended. */
+static const usec_t faults_end = 12 * USEC_PER_SEC;
+/* From healing to rest: a confirm that never comes is waited for a minute, and
+ * where the broker chokes on a row the others go one by one for a while. */
+static const usec_t rest_within = 240 * USEC_PER_SEC;
 
 /* ---- memory and chance ---- */
 
@@ -177,6 +179,44 @@ static void look_for_rest(struct world *world, void *subject, uint64_t deadline)
 			 NULL, deadline);
 }
 
+/* Who holds the relay's lock has been connected since, and so has every intake
+ * that may be. */
+static void judge_recovery(struct world *world, void *subject, uint64_t since)
+{
+	unsigned up[LANES] = {0};
+
+	(void)subject;
+	for (unsigned i = 0; i < WORKERS_MAX * LANES; i++) {
+		const struct lane *lane =
+			world->workers[i / LANES].lanes[i % LANES];
+
+		if (lane != NULL &&
+		    link_was_up_at(lane->link) >= (usec_t)since &&
+		    (lane->role == BROKER_CONSUMER ||
+		     session_holds_lock(lane->session)))
+			up[i % LANES]++;
+	}
+	if (up[0] != 1)
+		violated(world, 'V', "%u relays have come back", up[0]);
+	if (up[1] < (world->plan->alone ? 1 : world->plan->workers))
+		violated(world, 'V', "%u intakes have come back", up[1]);
+}
+
+/* Within two seconds and the retry interval; five if a worker has to take
+ * over; and two clients of one identity give way to each other. */
+static void begin_recovery(struct world *world, void *subject,
+			   uint64_t argument)
+{
+	double seconds =
+		7 + world->plan->retry_interval +
+		(world->plan->alone ? world->config.retry_max_seconds : 0);
+
+	(void)subject;
+	(void)argument;
+	world_at(world, world->now + (usec_t)(seconds * USEC_PER_SEC),
+		 judge_recovery, NULL, (uint64_t)world->now);
+}
+
 /* The world is well from now on. What is under way comes to its end. */
 static void heal(struct world *world, void *subject, uint64_t argument)
 {
@@ -193,6 +233,7 @@ static void heal(struct world *world, void *subject, uint64_t argument)
 			if (worker->lanes[j] != NULL)
 				worker->lanes[j]->trap.nth = 0;
 	}
+	world_at(world, world->now + faults_end, begin_recovery, NULL, 0);
 	look_for_rest(world, subject, (uint64_t)(world->now + rest_within));
 }
 
