@@ -212,7 +212,10 @@ def test_worker_killed_again_while_it_recovers_loses_and_repeats_nothing(life):
 
 def test_migrating_that_dies_half_way_is_finished_by_the_next(database, tmp_path):
     with Postbus(database, tmp_path) as postbus:
-        for crash in "migrated:1", "migrated:1", "migrated:2":
+        crashes = ["migrated:1", "migrated:1"]
+        if database.url.startswith("postgresql"):
+            crashes.append("migrated:2")  # SQLite has one so far
+        for crash in crashes:
             result = postbus.run("migrate", check=False, POSTBUS_CRASH=crash)
             assert result.returncode == -signal.SIGKILL
             assert postbus.run("migrate", "--check", check=False).returncode == 1

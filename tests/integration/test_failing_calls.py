@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""Every allocation, read, write, sync and SQL step may fail, once or for good.
+
+A library stands between the worker and the system and lets the n-th call fail.
+The worker gives an error or goes on; it neither loses, repeats in the inbox,
+leaks, crashes nor spins.
+"""
+
+import re
+import resource
+import signal
+import subprocess
+
+import pytest
+
+from integration.test_crash_points import Life, MosquittoWire, RabbitMQWire
+from support.postbus import PROGRAM
+from support.process import wait_until
+
+pytestmark = pytest.mark.testing
+
+LIBRARY = PROGRAM.parent / "tests" / "support" / "libfailing.so"
+SAID = re.compile(r"^failing (\d+) (\d+) (-?\d+)$", re.M)
+# What libraries keep for good, and when they come to it, differs a little.
+LEAK = 40
+
+
+class Frail(Life):
+    """A life in which calls fail."""
+
+    def preload(self, plan):
+        return {"LD_PRELOAD": str(LIBRARY), "FAIL": plan}
+
+    def go_on(self, plan):
+        """Failures come to an end, and the life goes on: calls, failed, alive."""
+        self.add()
+        worker = self.service.postbus.worker(**self.preload(plan))
+        wait_until(
+            lambda: not worker.running() or self.done(),
+            60,
+            lambda: f"{plan}: {self.service.situation()}",
+        )
+        if worker.running():
+            worker.terminate()
+        code = worker.wait()
+        self.kills += 1
+        output = worker.output()
+        assert code in (0, 1), f"{plan}: {code}\n{output}"
+        assert code == 0 or "postbus: " in output, f"{plan} said nothing\n{output}"
+        self.judge_marks(plan)
+        return tuple(map(int, SAID.search(output).groups()))
+
+    def fail_for_good(self, plan):
+        """Nothing works any more: it ends with an error, or waits and rests."""
+        self.add()
+        worker = self.service.postbus.worker(**self.preload(plan))
+        wait_until(
+            lambda: not worker.running() or self.failed_by_now(worker), 60, plan
+        )
+        if worker.running():
+            assert worker.rests(), f"{plan} spins\n{worker.tail()}"
+            code = worker.terminate(timeout=15)
+        else:
+            code = worker.wait()
+        self.kills += 1
+        assert code in (0, 1), f"{plan}: {code}\n{worker.output()}"
+        self.judge_marks(plan)
+
+    def failed_by_now(self, worker):
+        """Long enough for a worker to come up and move something."""
+        self.looks = getattr(self, "looks", 0) + 1
+        return self.looks % 10 == 0
+
+
+@pytest.fixture(params=[("sqlite", "rabbitmq"), ("postgresql", "mosquitto")], ids="-".join)
+def pair(request):
+    """Each store and each broker once."""
+    return request.param
+
+
+@pytest.fixture
+def store(pair):
+    return pair[0]
+
+
+@pytest.fixture
+def life(request, pair, new_service):
+    if pair[1] == "rabbitmq":
+        wire = RabbitMQWire(request.getfixturevalue("vhost"))
+    else:
+        wire = MosquittoWire(request.getfixturevalue("mosquitto"))
+    service = new_service("orders", vhost=wire.hub, window=16, retry_interval_seconds=0.1)
+    service.start().stop()
+    yield Frail(service, wire)
+    wire.close()
+
+
+def kinds(life):
+    found = ["alloc", "read", "write"]
+    return found + (["sync", "step"] if life.service.database.url.startswith("sqlite") else [])
+
+
+def test_calls_that_fail_now_and_then_cost_nothing(life):
+    """Many in one life, each a while after the last."""
+    _, _, usual = life.go_on("none:1:0:1")
+    for kind in kinds(life):
+        number, _, _ = life.go_on(f"{kind}:1:0:1")
+        assert number > 0, f"there are no {kind}"
+        every = max(2, number // 12)
+        for first in 1 + every // 3, 1 + 2 * every // 3:
+            _, failed, alive = life.go_on(f"{kind}:{first}:30:{every}")
+            assert failed > 0
+            assert alive <= usual + LEAK, f"{kind}:{first} leaks {alive - usual}"
+    life.judge()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["alloc", "read", "write", "sync", "step"])
+def test_any_call_may_fail_once(life, kind):
+    if kind not in kinds(life):
+        pytest.skip("PostgreSQL's own")
+    _, _, usual = life.go_on("none:1:0:1")
+    number, _, _ = life.go_on(f"{kind}:1:0:1")
+    for nth in range(1, number, max(1, number // 400)):
+        _, _, alive = life.go_on(f"{kind}:{nth}:1:1")
+        assert alive <= usual + LEAK, f"{kind}:{nth} leaks {alive - usual}"
+    life.judge()
+
+
+def test_calls_that_fail_for_good_end_in_an_error_or_in_rest(life):
+    for kind in kinds(life):
+        number, _, _ = life.go_on(f"{kind}:1:0:1")
+        for nth in 1 + number // 3, 1 + 2 * number // 3:
+            life.fail_for_good(f"{kind}:{nth}:{10**9}:1")
+    life.judge()
