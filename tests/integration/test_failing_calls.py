@@ -6,16 +6,16 @@ The worker gives an error or goes on; it neither loses, repeats in the inbox,
 leaks, crashes nor spins.
 """
 
+import os
 import re
 import resource
-import signal
-import subprocess
 
 import pytest
 
 from integration.test_crash_points import Life, MosquittoWire, RabbitMQWire
 from support.postbus import PROGRAM
-from support.process import wait_until
+from support.process import Process, wait_until
+from support.service import INBOX, event, message
 
 pytestmark = pytest.mark.testing
 
@@ -108,7 +108,8 @@ def test_calls_that_fail_now_and_then_cost_nothing(life):
         assert number > 0, f"there are no {kind}"
         every = max(2, number // 12)
         for first in 1 + every // 3, 1 + 2 * every // 3:
-            _, failed, alive = life.go_on(f"{kind}:{first}:30:{every}")
+            times = 30 if kind == "alloc" else 3  # these cost a connection each
+            _, failed, alive = life.go_on(f"{kind}:{first}:{times}:{every}")
             assert failed > 0
             assert alive <= usual + LEAK, f"{kind}:{first} leaks {alive - usual}"
     life.judge()
@@ -130,6 +131,54 @@ def test_any_call_may_fail_once(life, kind):
 def test_calls_that_fail_for_good_end_in_an_error_or_in_rest(life):
     for kind in kinds(life):
         number, _, _ = life.go_on(f"{kind}:1:0:1")
-        for nth in 1 + number // 3, 1 + 2 * number // 3:
-            life.fail_for_good(f"{kind}:{nth}:{10**9}:1")
+        life.fail_for_good(f"{kind}:{1 + number // 2}:{10**9}:1")
     life.judge()
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def test_worker_without_descriptors_waits_and_goes_on(service, vhost):
+    worker = service.start()
+    number = descriptors(worker.pid)
+    _, hard = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (3, hard))
+    vhost.close_connections()
+    service.wait_lanes(worker, "away", "away")
+    service.wait_error(worker, "Too many open files")
+    assert worker.rests()
+    names = [f"in-{i}" for i in range(5)]
+    vhost.publish_all(message(message_id=name) for name in names)
+    seqs = service.insert(*[event() for _ in range(5)])
+    resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (hard, hard))
+    assert {row["status"] for row in service.settled(*seqs)} == {"published"}
+    service.wait_count(INBOX, len(names))
+    wait_until(lambda: descriptors(worker.pid) == number, 10, "no more are open than before")
+    worker.stop()
+
+
+def test_worker_that_starts_with_few_descriptors_says_so_or_works(service, tmp_path):
+    """Whatever it lacks, it never runs by another config than its own."""
+    least = ours = 0
+    for limit in range(4, 40):
+        command = ["prlimit", f"--nofile={limit}:{limit}", PROGRAM, "worker"]
+        command += ["--config-key", "default"]
+        log = tmp_path / f"few-{limit}.log"
+        with Process(command, log, env=service.postbus.environment) as worker:
+            wait_until(
+                lambda: not worker.running()
+                or re.search("error=|intake state=running", worker.output()),
+                30,
+            )
+            if worker.running():
+                assert worker.terminate(timeout=15) == 0
+                ours += 1
+            else:
+                assert worker.wait() == 1 and "postbus: " in worker.output()
+            hosts = re.findall(r"config key=.*", worker.output())
+            assert all("broker=rabbitmq host=127.0.0.1" in host for host in hosts)
+            if "relay state=running" in worker.output() and "error=" not in worker.output():
+                break
+        least = limit
+    assert ours > 1 and 4 < least < 39
