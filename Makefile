@@ -14,7 +14,7 @@ T ?= 60
 SEEDS ?= 100000
 FROM ?= 0
 
-.PHONY: all demo test test-full lint bench fuzz simulate fmt install clean help
+.PHONY: all demo test test-full lint bench fuzz simulate convict fmt install clean help
 
 all: build/build.ninja ## build everything into build/
 	ninja -C build
@@ -55,6 +55,11 @@ simulate: build/build.ninja ## judge SEEDS (100000) simulated runs in which ever
 	build/tests/simulation/simulation --jobs $$(nproc) \
 		--seeds $(SEEDS) --from $(FROM)
 
+convict: build-test/build.ninja ## plant each known bug and see it caught
+	tools/install-packages
+	ninja -C build-test
+	$(PYTHON) tests/convict.py
+
 fmt: ## format the C sources in place
 	clang-format-14 -i $(SOURCES)
 
@@ -71,6 +76,9 @@ help: ## this list
 
 build/build.ninja:
 	meson setup build --prefix=$(abspath $(PREFIX))
+
+build-test/build.ninja:
+	meson setup build-test -Dtesting=true -Dwerror=true
 
 build-fuzz/build.ninja:
 	tools/install-packages
