@@ -233,7 +233,8 @@ struct store_driver {
 	/*
 	 * The same in two parts, for a lane that has other things to do while
 	 * the database works; all NULL where there is nothing to wait for.
-	 * begin returns at once, STATUS_BUSY: this batch is for accept. After
+	 * begin waits for the statement to be known to the session only;
+	 * STATUS_BUSY: this batch is for accept. After
 	 * success nothing else may be called but ready, which is true once end
 	 * would not wait, and else adds to `wait` what to wait for; and end,
 	 * which returns what accept would have.

@@ -57,11 +57,8 @@ static int settle(struct kit *kit, struct store *store, int64_t seq)
 	return store->driver->settle(store, &outcome, 1, &kit->err);
 }
 
-static int accept_one(struct kit *kit, struct store *store,
-		      struct inbox_row *row)
+static void make_row(struct inbox_row *row)
 {
-	struct inbox_batch batch = {"default", "rabbitmq", row, 1};
-
 	*row = (struct inbox_row){.body = SPAN_LIT("{}")};
 	envelope_init(&row->envelope);
 	row->envelope.message_id = SPAN_LIT("m-1");
@@ -70,6 +67,14 @@ static int accept_one(struct kit *kit, struct store *store,
 	row->envelope.event_type = SPAN_LIT("thing.done");
 	row->envelope.chain_depth = 0;
 	row->envelope.payload = SPAN_LIT("{}");
+}
+
+static int accept_one(struct kit *kit, struct store *store,
+		      struct inbox_row *row)
+{
+	struct inbox_batch batch = {"default", "rabbitmq", row, 1};
+
+	make_row(row);
 	return store->driver->accept(store, &batch, &kit->err);
 }
 
@@ -166,20 +171,32 @@ a_session_that_only_the_server_still_knows_gives_up_its_lock(void **state)
 	proxy_stop(proxy);
 }
 
-static void a_commit_whose_reply_is_lost_is_unknown(void **state)
+static struct store *open_through(struct kit *kit, struct proxy *proxy)
 {
-	struct kit *kit = *state;
 	struct kit_server server = kit_postgres_server();
-	struct proxy *proxy = proxy_start((uint16_t)atoi(server.port));
 	struct store *store = NULL;
-	struct inbox_row row;
 	char url[512];
 
 	snprintf(url, sizeof(url),
 		 "postgresql://%s@127.0.0.1:%d/%s?schema=%s&notify=off",
 		 server.user, proxy_port(proxy), server.database, kit->place);
 	must(kit, store_open(&store, url, false, &kit->err));
-	proxy_lose_answers_to(proxy, "COMMIT");
+	return store;
+}
+
+static struct proxy *start_proxy(void)
+{
+	return proxy_start((uint16_t)atoi(kit_postgres_server().port));
+}
+
+static void an_insert_whose_reply_is_lost_is_unknown(void **state)
+{
+	struct kit *kit = *state;
+	struct proxy *proxy = start_proxy();
+	struct store *store = open_through(kit, proxy);
+	struct inbox_row row;
+
+	proxy_lose_answers_to(proxy, "m-1");
 	assert_int_equal(accept_one(kit, store, &row), STATUS_UNKNOWN);
 	proxy_lose_answers_to(proxy, NULL);
 	must(kit, accept_one(kit, store, &row));
@@ -189,19 +206,130 @@ static void a_commit_whose_reply_is_lost_is_unknown(void **state)
 	proxy_stop(proxy);
 }
 
+static void a_commit_whose_reply_is_lost_is_unknown(void **state)
+{
+	struct kit *kit = *state;
+	struct proxy *proxy = start_proxy();
+	struct store *store = open_through(kit, proxy);
+	struct inbox_row rows[2];
+	struct inbox_batch batch = {"default", "rabbitmq", rows, 2};
+
+	make_row(&rows[0]);
+	make_row(&rows[1]);
+	rows[1].rejected = SPAN_LIT("no good");
+	proxy_lose_answers_to(proxy, "COMMIT");
+	assert_int_equal(store->driver->accept(store, &batch, &kit->err),
+			 STATUS_UNKNOWN);
+	proxy_lose_answers_to(proxy, NULL);
+	must(kit, accept_one(kit, store, &rows[0]));
+	assert_int_equal(rows[0].result, INBOX_DUPLICATE);
+	assert_sql(kit, "SELECT count(*) FROM event_bus_rejected_message", "1");
+	store->driver->close(store);
+	proxy_stop(proxy);
+}
+
+/* ---- a batch accepted in two parts ---- */
+
+static int end_when_ready(struct kit *kit, struct store *store,
+			  struct inbox_batch *batch)
+{
+	for (;;) {
+		struct wait wait;
+
+		wait_init(&wait);
+		if (store->driver->accept_ready(store, &wait))
+			break;
+		assert_int_equal(wait.count, 1);
+		poll(wait.fds, wait.count, 100);
+	}
+	return store->driver->accept_end(store, batch, &kit->err);
+}
+
+static void a_batch_in_two_parts_is_accepted_like_any_other(void **state)
+{
+	struct kit *kit = *state;
+	struct store *store = open_named(kit);
+	struct inbox_row rows[4];
+	struct inbox_batch batch = {"default", "rabbitmq", rows, 4};
+
+	must(kit, accept_one(kit, store, &rows[0]));
+	for (int i = 0; i < 4; i++)
+		make_row(&rows[i]);
+	rows[1].envelope.message_id = SPAN_LIT("m-2");
+	rows[2].envelope.message_id = SPAN_NONE;
+	rows[3].envelope.payload = SPAN_LIT("[1]");
+	must(kit, store->driver->accept_begin(store, &batch, &kit->err));
+	must(kit, end_when_ready(kit, store, &batch));
+	assert_int_equal(rows[0].result, INBOX_DUPLICATE);
+	assert_int_equal(rows[1].result, INBOX_ACCEPTED);
+	assert_int_equal(rows[2].result, INBOX_ACCEPTED);
+	assert_int_equal(rows[3].result, INBOX_CONFLICT);
+	assert_sql(kit, "SELECT count(*) FROM event_bus_inbound_event", "3");
+	assert_sql(kit, "SELECT count(*) FROM event_bus_rejected_message", "1");
+	store->driver->close(store);
+}
+
+static void a_batch_in_two_parts_gives_up_in_time(void **state)
+{
+	struct kit *kit = *state;
+	struct store *store = open_named(kit);
+	PGconn *conn = kit_postgres_connect(kit);
+	struct inbox_row row;
+	struct inbox_batch batch = {"default", "rabbitmq", &row, 1};
+
+	must(kit, accept_one(kit, store, &row)); /* is prepared */
+	make_row(&row);
+	kit_postgres_sql(kit, conn,
+			 "BEGIN; LOCK TABLE event_bus_inbound_event");
+	must(kit, store->driver->accept_begin(store, &batch, &kit->err));
+	assert_int_equal(end_when_ready(kit, store, &batch), STATUS_AWAY);
+	PQfinish(conn);
+	must(kit, accept_one(kit, store, &row));
+	assert_int_equal(row.result, INBOX_DUPLICATE);
+	store->driver->close(store);
+}
+
+static void a_batch_in_two_parts_whose_reply_is_lost_is_unknown(void **state)
+{
+	struct kit *kit = *state;
+	struct proxy *proxy = start_proxy();
+	struct store *store = open_through(kit, proxy);
+	struct inbox_row row;
+	struct inbox_batch batch = {"default", "rabbitmq", &row, 1};
+
+	make_row(&row);
+	proxy_lose_answers_to(proxy, "m-1");
+	must(kit, store->driver->accept_begin(store, &batch, &kit->err));
+	assert_int_equal(end_when_ready(kit, store, &batch), STATUS_UNKNOWN);
+	proxy_lose_answers_to(proxy, NULL);
+	must(kit, accept_one(kit, store, &row));
+	assert_int_equal(row.result, INBOX_DUPLICATE);
+	store->driver->close(store);
+	proxy_stop(proxy);
+}
+
+static void what_takes_more_than_one_statement_is_not_begun(void **state)
+{
+	struct kit *kit = *state;
+	struct store *store = open_named(kit);
+	struct inbox_row row;
+	struct inbox_batch batch = {"default", "rabbitmq", &row, 1};
+
+	make_row(&row);
+	row.rejected = SPAN_LIT("no good");
+	assert_int_equal(store->driver->accept_begin(store, &batch, &kit->err),
+			 STATUS_BUSY);
+	must(kit, store->driver->accept(store, &batch, &kit->err));
+	store->driver->close(store);
+}
+
 static void a_reply_lost_before_the_commit_leaves_nothing(void **state)
 {
 	struct kit *kit = *state;
-	struct kit_server server = kit_postgres_server();
-	struct proxy *proxy = proxy_start((uint16_t)atoi(server.port));
-	struct store *store = NULL;
+	struct proxy *proxy = start_proxy();
+	struct store *store = open_through(kit, proxy);
 	struct inbox_row row;
-	char url[512];
 
-	snprintf(url, sizeof(url),
-		 "postgresql://%s@127.0.0.1:%d/%s?schema=%s&notify=off",
-		 server.user, proxy_port(proxy), server.database, kit->place);
-	must(kit, store_open(&store, url, false, &kit->err));
 	proxy_lose_answers_to(proxy, "ON CONFLICT");
 	assert_int_equal(accept_one(kit, store, &row), STATUS_AWAY);
 	proxy_lose_answers_to(proxy, NULL);
@@ -437,7 +565,12 @@ static const struct CMUnitTest tests[] = {
 	STORE_TEST(a_server_that_lets_nobody_in_is_away),
 	STORE_TEST(
 		a_session_that_only_the_server_still_knows_gives_up_its_lock),
+	STORE_TEST(an_insert_whose_reply_is_lost_is_unknown),
 	STORE_TEST(a_commit_whose_reply_is_lost_is_unknown),
+	STORE_TEST(a_batch_in_two_parts_is_accepted_like_any_other),
+	STORE_TEST(a_batch_in_two_parts_gives_up_in_time),
+	STORE_TEST(a_batch_in_two_parts_whose_reply_is_lost_is_unknown),
+	STORE_TEST(what_takes_more_than_one_statement_is_not_begun),
 	STORE_TEST(a_reply_lost_before_the_commit_leaves_nothing),
 	STORE_TEST(a_table_that_is_kept_locked_costs_no_session),
 	STORE_TEST(a_row_that_is_kept_locked_fails_its_batch_for_now),
