@@ -48,6 +48,7 @@ void mqtt_drop(struct mqtt *mqtt)
 	mqtt->stopped = false;
 	mqtt->delivered = 0;
 	mqtt->returned = 0;
+	mqtt->unanswered = 0;
 	arena_finish(&mqtt->login);
 	mqtt_move(mqtt, MQTT_DOWN);
 }
@@ -159,13 +160,17 @@ static void exchange(struct mqtt *mqtt, usec_t now)
 {
 	struct buffer *input = session_input(mqtt->session);
 	size_t limit = input_limit(mqtt);
-	bool heard = buffer_length(input) >= limit;
+	bool held = buffer_length(input) >= limit;
 	struct error cause;
 	int got = stream_read(mqtt->stream, input, limit, &cause);
 
 	if (got < 0)
 		lose(mqtt, &cause);
-	mqtt->tick_at = session_tick(mqtt->session, heard || got > 0, now);
+	/* A broker that we let wait cannot answer. */
+	if (held)
+		mqtt->answer_by = now + mqtt_patience(mqtt);
+	mqtt->drained = !held && buffer_length(input) < limit;
+	mqtt->tick_at = session_tick(mqtt->session, held || got > 0, now);
 }
 
 static void mqtt_step(struct broker *broker, usec_t now)

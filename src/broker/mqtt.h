@@ -13,7 +13,8 @@ enum mqtt_state {
 	MQTT_DOWN,	  /* nothing is open; perhaps `down` is untold */
 	MQTT_REACHING,	  /* the stream is being connected */
 	MQTT_OPENING,	  /* the answer to CONNECT is awaited */
-	MQTT_SUBSCRIBING, /* the answer to SUBSCRIBE is awaited */
+	MQTT_SUBSCRIBING, /* a new session: the answer to SUBSCRIBE is
+			   * awaited */
 	MQTT_UP,
 	MQTT_CLOSING, /* our goodbye is queued */
 };
@@ -29,6 +30,8 @@ struct mqtt {
 	struct span client_id;
 	struct mqtt_filter *filters; /* consumer */
 	size_t filter_count;
+	struct span *former; /* consumer: filters to unsubscribe from */
+	size_t former_count;
 	struct mqtt_message will;
 
 	enum mqtt_state state;
@@ -38,7 +41,10 @@ struct mqtt {
 	struct session *session;
 	usec_t deadline; /* of connecting, of the goodbye */
 	usec_t tick_at;
-	bool again;	  /* the other version is to be tried, at once */
+	unsigned unanswered; /* SUBSCRIBE, UNSUBSCRIBE */
+	usec_t answer_by;    /* ... whose answers are missing after that */
+	bool drained;	     /* all that had come was read */
+	bool again;	     /* the other version is to be tried, at once */
 	bool lost;	  /* the stream has ended; the input is not empty yet */
 	bool down_untold; /* next has to tell `down` */
 	struct error down;
@@ -71,6 +77,9 @@ void mqtt_go_down(struct mqtt *mqtt, const struct error *error);
 void mqtt_drop(struct mqtt *mqtt);
 
 /* ---- mqtt_login.c ---- */
+
+/* How long an answer is awaited. */
+usec_t mqtt_patience(const struct mqtt *mqtt);
 
 /* Reads client id, filters and will from the config, once. */
 int mqtt_read_config(struct mqtt *mqtt, struct error *err);

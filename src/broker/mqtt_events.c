@@ -65,17 +65,25 @@ static int check_limits(const struct mqtt *mqtt,
 	return 0;
 }
 
-/* At every connection: the config may have changed since the last. With a
- * session that was kept messages come at once, so it is up before the answer.
- */
-static int subscribe(struct mqtt *mqtt, struct error *err)
+/* At every connection: the config may have changed since the last. A session
+ * that was kept may still have what was taken out of it. */
+static int subscribe(struct mqtt *mqtt, bool kept, struct error *err)
 {
 	uint64_t tag;
+	int status = 0;
 
 	testing_crash_point("opened");
 	mqtt_move(mqtt, MQTT_SUBSCRIBING);
-	return session_subscribe(mqtt->session, mqtt->filters,
-				 mqtt->filter_count, &tag, err);
+	mqtt->answer_by = mqtt->now + mqtt_patience(mqtt);
+	mqtt->unanswered = 1;
+	if (kept && mqtt->former_count > 0) {
+		mqtt->unanswered++;
+		status = session_unsubscribe(mqtt->session, mqtt->former,
+					     mqtt->former_count, &tag, err);
+	}
+	return status < 0 ? status
+			  : session_subscribe(mqtt->session, mqtt->filters,
+					      mqtt->filter_count, &tag, err);
 }
 
 static bool on_connected(struct mqtt *mqtt, const struct session_event *from,
@@ -92,9 +100,10 @@ static bool on_connected(struct mqtt *mqtt, const struct session_event *from,
 	if (mqtt->was_up && testing_bug("resubscribe-forgotten"))
 		return tell_up(mqtt, event);
 	if (status == 0)
-		status = subscribe(mqtt, &cause);
+		status = subscribe(mqtt, from->session_present, &cause);
 	if (status < 0)
 		return give_up(mqtt, &cause, event);
+	/* Of a session that was kept messages come at once. */
 	return from->session_present && tell_up(mqtt, event);
 }
 
@@ -117,17 +126,44 @@ static int check_grant(const struct mqtt_filter *filter, uint8_t granted,
 	return err->status;
 }
 
+static bool refuse_grant(struct mqtt *mqtt, const struct error *cause,
+			 struct broker_event *event)
+{
+	session_disconnect(mqtt->session, false);
+	return give_up(mqtt, cause, event);
+}
+
+/* Version 3.1.1 has no codes. */
+static bool on_unsubscribed(struct mqtt *mqtt, const struct session_event *from,
+			    struct broker_event *event)
+{
+	struct error cause;
+	char context[300];
+
+	mqtt->unanswered--;
+	for (size_t i = 0; i < from->granted.len; i++) {
+		if ((uint8_t)from->granted.at[i] < REASON_FAILURES)
+			continue;
+		snprintf(context, sizeof(context),
+			 "the broker does not end the subscription to %.*s",
+			 SPAN_ARG(mqtt->former[i]));
+		mqtt_reason_error(&cause, context, (uint8_t)from->granted.at[i],
+				  SPAN_NONE);
+		return refuse_grant(mqtt, &cause, event);
+	}
+	return false;
+}
+
 static bool on_subscribed(struct mqtt *mqtt, const struct session_event *from,
 			  struct broker_event *event)
 {
 	struct error cause;
 
+	mqtt->unanswered--;
 	for (size_t i = 0; i < mqtt->filter_count; i++)
 		if (check_grant(&mqtt->filters[i], (uint8_t)from->granted.at[i],
-				&cause) < 0) {
-			session_disconnect(mqtt->session, false);
-			return give_up(mqtt, &cause, event);
-		}
+				&cause) < 0)
+			return refuse_grant(mqtt, &cause, event);
 	return mqtt->state == MQTT_SUBSCRIBING && tell_up(mqtt, event);
 }
 
@@ -285,8 +321,9 @@ static bool translate(struct mqtt *mqtt, const struct session_event *from,
 	case SESSION_CLOSED:
 		return on_closed(mqtt, from, event);
 	case SESSION_UNSUBSCRIBED:
+		return on_unsubscribed(mqtt, from, event);
 	case SESSION_LOST:
-		return false; /* never asked for; CLOSED says it all */
+		return false; /* CLOSED says it all */
 	}
 	return false;
 }
@@ -301,6 +338,18 @@ static bool tell_confirm(struct mqtt *mqtt, struct broker_event *event)
 	return true;
 }
 
+/* Everything that came has been looked at, and an answer is not among it. */
+static bool miss_answer(struct mqtt *mqtt, struct broker_event *event)
+{
+	struct error cause;
+
+	if (mqtt->state != MQTT_UP || mqtt->unanswered == 0 || !mqtt->drained ||
+	    mqtt->now < mqtt->answer_by)
+		return false;
+	error_set(&cause, STATUS_AWAY, "no answer to SUBSCRIBE in time");
+	return give_up(mqtt, &cause, event);
+}
+
 static bool next(struct mqtt *mqtt, struct arena *arena,
 		 struct broker_event *event)
 {
@@ -312,7 +361,7 @@ static bool next(struct mqtt *mqtt, struct arena *arena,
 	       session_next(mqtt->session, arena, &from))
 		if (translate(mqtt, &from, arena, event))
 			return true;
-	return tell_down(mqtt, event);
+	return miss_answer(mqtt, event) || tell_down(mqtt, event);
 }
 
 bool mqtt_next(struct broker *broker, struct arena *arena,

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/testing.h"
 #include "broker/mqtt.h"
+#include "mqtt/topic.h"
 
 /* Beside the payload a packet has its topic and properties. */
 enum { ROOM_BESIDE_PAYLOAD = 128 * 1024 };
@@ -78,18 +79,27 @@ static int read_filter(struct mqtt *mqtt, struct json_value value,
 	return status;
 }
 
+static int enter_list(const char *name, const char *text,
+		      struct json_value *list, struct error *err)
+{
+	if (json_check(span_of(text), list, NULL, NULL) == 0 &&
+	    list->type == JSON_ARRAY)
+		return 0;
+	return error_set(err, STATUS_INVALID, "%s has to be a list", name);
+}
+
 static int read_filters(struct mqtt *mqtt, struct error *err)
 {
 	struct json_value list;
 	struct json_value value;
 	struct json_cursor at;
 	struct span key;
-	int status = json_check(span_of(mqtt->config->mqtt.subscribe_topics),
-				&list, NULL, err);
+	int status =
+		enter_list("subscribe_topics",
+			   mqtt->config->mqtt.subscribe_topics, &list, err);
 
-	if (status < 0 || list.type != JSON_ARRAY)
-		return error_set(err, STATUS_INVALID,
-				 "subscribe_topics has to be a list");
+	if (status < 0)
+		return status;
 	mqtt->filters = arena_alloc(&mqtt->memory,
 				    list.text.len * sizeof(*mqtt->filters));
 	if (mqtt->filters == NULL)
@@ -99,6 +109,37 @@ static int read_filters(struct mqtt *mqtt, struct error *err)
 		status = read_filter(mqtt, value,
 				     &mqtt->filters[mqtt->filter_count++], err);
 	return status;
+}
+
+/* What MQTT cannot carry was never subscribed to. */
+static int read_former(struct mqtt *mqtt, struct error *err)
+{
+	struct json_value list;
+	struct json_value value;
+	struct json_cursor at;
+	struct span key;
+	int status;
+
+	if (mqtt->config->mqtt.former_topics == NULL)
+		return 0;
+	status = enter_list("former_topics", mqtt->config->mqtt.former_topics,
+			    &list, err);
+	if (status < 0)
+		return status;
+	mqtt->former = arena_alloc(&mqtt->memory,
+				   list.text.len * sizeof(*mqtt->former));
+	if (mqtt->former == NULL)
+		return no_memory(err);
+	at = json_enter(list);
+	while (json_next(&at, &key, &value)) {
+		struct span filter = json_get_string(value, &mqtt->memory);
+
+		if (!span_present(filter))
+			return no_memory(err);
+		if (mqtt_filter_check(filter, false, NULL) == 0)
+			mqtt->former[mqtt->former_count++] = filter;
+	}
+	return 0;
 }
 
 /* One lane of a worker has its will: the relay, if there is one. */
@@ -129,6 +170,8 @@ int mqtt_read_config(struct mqtt *mqtt, struct error *err)
 	};
 	if (status == 0 && mqtt->role == BROKER_CONSUMER)
 		status = read_filters(mqtt, err);
+	if (status == 0 && mqtt->role == BROKER_CONSUMER)
+		status = read_former(mqtt, err);
 	return status;
 }
 
@@ -155,6 +198,11 @@ void mqtt_reach(struct mqtt *mqtt, usec_t now)
 		mqtt_move(mqtt, MQTT_REACHING);
 }
 
+usec_t mqtt_patience(const struct mqtt *mqtt)
+{
+	return (usec_t)(mqtt->config->connect_timeout * (double)USEC_PER_SEC);
+}
+
 void mqtt_connect(struct broker *broker, usec_t now)
 {
 	struct mqtt *mqtt = mqtt_of(broker);
@@ -165,8 +213,7 @@ void mqtt_connect(struct broker *broker, usec_t now)
 	mqtt->down_untold = false;
 	mqtt->version = (uint8_t)config->mqtt.protocol_version;
 	mqtt->host = hosts_next(&mqtt->hosts);
-	mqtt->deadline =
-		now + (usec_t)(config->connect_timeout * (double)USEC_PER_SEC);
+	mqtt->deadline = now + mqtt_patience(mqtt);
 	mqtt_reach(mqtt, now);
 }
 

@@ -70,6 +70,7 @@ struct runtime_config {
 		int64_t session_expiry_seconds;
 		int64_t qos;
 		const char *subscribe_topics;
+		const char *former_topics;
 		const char *share_group;
 		const char *topic_prefix;
 		const char *topic_style;

@@ -119,6 +119,9 @@ const struct config_field config_fields[] = {
 	 .help = "the quality of service, both ways"},
 	{MQTT(CONFIG_LIST, subscribe_topics),
 	 .help = "the topic filters to receive"},
+	{MQTT(CONFIG_LIST, former_topics),
+	 .help = "filters taken out of subscribe_topics, which the intake "
+		 "unsubscribes from; the database keeps this list itself"},
 	{MQTT(CONFIG_STRING, share_group),
 	 .help = "share the subscription with the intakes of this group"},
 	{MQTT(CONFIG_STRING, topic_prefix),

@@ -380,6 +380,30 @@ def test_a_lost_session_is_subscribed_again_and_told(new_mqtt, hub, mosquitto):
     service.wait_count(INBOX, 1)
 
 
+@pytest.mark.usefixtures("each_store")
+def test_a_filter_taken_out_is_unsubscribed_and_the_others_lose_nothing(new_mqtt, hub):
+    def choose(topics):
+        service.postbus.run("config", "set", "default", f"subscribe_topics={topics}")
+
+    def send(*topics):
+        for topic in topics:
+            peer.publish(topic, json.dumps(topic))
+
+    service = new_mqtt(subscribe_topics=["old/#", "kept/#"])
+    service.start().stop()
+    with hub.peer() as peer:
+        send("kept/held")
+        choose("kept/#,new/#")
+        service.start().stop()
+        send("old/1", "kept/1", "new/1")
+        choose("kept/#,old/#")
+        service.start()
+        send("old/2", "new/2", "kept/2")
+        service.wait_count(INBOX, 5)
+        topics = [row["topic"] for row in service.inbox()]
+    assert topics == ["kept/held", "kept/1", "new/1", "old/2", "kept/2"]
+
+
 def test_a_refused_subscription_is_no_silence(new_mqtt):
     service = new_mqtt(subscribe_topics=["$share/no/good/#", "a/#/b"])
     worker = service.postbus.worker()

@@ -8,9 +8,11 @@ import pytest
 
 from support.listeners import Listener, WebServer
 from support.mqtt import Hub
+from support.process import wait_until
 from support.service import INBOX, event
 
 CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK = 1, 2, 3, 4, 8, 9
+UNSUBSCRIBE, UNSUBACK = 10, 11
 PINGREQ, PINGRESP, DISCONNECT = 12, 13, 14
 
 
@@ -36,7 +38,10 @@ class ScriptedBroker(Listener):
                 peer.sendall(answer)
 
     def answer(self, kind, version, body):
-        names = {CONNECT: "connect", SUBSCRIBE: "subscribe", PUBLISH: "publish"}
+        names = {
+            **{CONNECT: "connect", PUBLISH: "publish"},
+            **{SUBSCRIBE: "subscribe", UNSUBSCRIBE: "unsubscribe"},
+        }
         if kind == PINGREQ:
             return packet(PINGRESP)
         if kind == DISCONNECT:
@@ -89,7 +94,22 @@ def confirm(reason):
     return answer
 
 
-DEFAULTS = {CONNECT: welcome, SUBSCRIBE: grant(b"\1"), PUBLISH: confirm(b"")}
+def end_subscription(version, body):
+    return packet(UNSUBACK, body[:2] + (b"\0\0" if version == 5 else b""))
+
+
+DEFAULTS = {
+    **{CONNECT: welcome, PUBLISH: confirm(b"")},
+    **{SUBSCRIBE: grant(b"\1"), UNSUBSCRIBE: end_subscription},
+}
+
+
+def resumed(version, _):
+    return packet(CONNACK, b"\1\0\0" if version == 5 else b"\1\0")
+
+
+def silence(*_):
+    return b""
 
 
 def only_version_3(version, body):
@@ -141,6 +161,27 @@ def test_a_refused_subscription_is_an_error_with_its_reason(on, code, words):
         service = on(broker, relay_enabled=False)
         worker = service.postbus.worker()
         service.wait_error(worker, "refuses the subscription to a/b", words)
+
+
+@pytest.mark.parametrize("version", [4, 5])
+@pytest.mark.parametrize("connect", [welcome, resumed])
+def test_silence_instead_of_an_answer_to_subscribe_is_told(on, version, connect):
+    with ScriptedBroker(connect=connect, subscribe=silence) as broker:
+        patience = {"connect_timeout": 0.5, "retry_interval_seconds": 0.1}
+        service = on(broker, relay_enabled=False, protocol_version=version, **patience)
+        worker = service.postbus.worker()
+        service.wait_error(worker, "no answer to SUBSCRIBE in time")
+        wait_until(lambda: broker.connections >= 2)
+
+
+def test_a_subscription_that_cannot_be_ended_is_an_error_with_its_reason(on):
+    def refuse(_, body):
+        return packet(UNSUBACK, body[:2] + b"\0\x11\x87")
+
+    with ScriptedBroker(connect=resumed, unsubscribe=refuse) as broker:
+        service = on(broker, relay_enabled=False, former_topics=["gone", "old"])
+        worker = service.postbus.worker()
+        service.wait_error(worker, "end the subscription to old", "not authorised")
 
 
 @pytest.mark.parametrize(
