@@ -36,7 +36,9 @@ lint: ## formatting, static analysis, and the rules of the house
 	tools/run-tests lint
 
 bench: ## measure throughput and latency against real servers
-	tools/install-packages
+	tools/install-packages bench
+	$(MAKE) build/build.ninja
+	meson setup --reconfigure build -Draw_mqtt=true
 	$(MAKE) all
 	$(PYTHON) bench/bench.py build/bench.json docs/bench.svg
 

@@ -10,10 +10,11 @@ measured (1000000). Runs that are compared alternate, and medians are taken: a
 busy machine then disturbs both sides alike.
 
 To add a store, give it the methods of databases.Database and put it into
-STORES; to add a rate, put it into RATES.
+STORES; a broker, those of brokers.Mosquitto and into Rig; a rate, into RATES.
 """
 
 import contextlib
+import functools
 import json
 import os
 import platform
@@ -25,17 +26,21 @@ import uuid
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+import brokers  # noqa: E402
 import databases  # noqa: E402
 import measure  # noqa: E402
 import report  # noqa: E402
 from support.process import exit_on_sigterm  # noqa: E402
-from support.servers import PostgreSQL, RabbitMQ  # noqa: E402
+from support.servers import Mosquitto, PostgreSQL, RabbitMQ  # noqa: E402
 
 COUNT = int(os.environ.get("BENCH_COUNT", "50000"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 ROWS = int(os.environ.get("BENCH_ROWS", "1000000"))
 STORES = [databases.SQLite, databases.PostgreSQL]
-QUEUE_TYPES = ["classic", "quorum"]
+# How many messages Mosquitto lets a client have in flight: its default, and
+# what the worker asks for.
+WINDOWS = [20, 1024]
+LATENCY_OF = ["classic", f"MQTT, {WINDOWS[-1]} in flight"]
 RATES = [100, 1000, 5000]
 LATENCY_SECONDS = 5
 IDLE_SECONDS = 5
@@ -43,25 +48,26 @@ PERCENTILES = [50, 99, 99.9]
 
 
 class Rig:
-    """The same servers for everything, a virtual host and databases for each run."""
+    """The same servers for everything, databases and a corner of a broker for
+    each run; `kinds` makes such a corner."""
 
-    def __init__(self, rabbitmq, postgresql, directory):
-        self.rabbitmq = rabbitmq
+    def __init__(self, rabbitmq, mosquittos, postgresql, directory):
         self.postgresql = postgresql
         self.directory = directory
+        self.kinds = {
+            queue_type: functools.partial(brokers.RabbitMQ, rabbitmq, queue_type)
+            for queue_type in ("classic", "quorum")
+        } | {
+            f"MQTT, {window} in flight": functools.partial(brokers.Mosquitto, server)
+            for window, server in mosquittos.items()
+        }
+
+    def corner(self, kind):
+        return contextlib.closing(self.kinds[kind]())
 
     @contextlib.contextmanager
-    def vhost(self):
-        name = uuid.uuid4().hex[:8]
-        self.rabbitmq.add_vhost(name)
-        try:
-            yield name
-        finally:
-            self.rabbitmq.delete_vhost(name)
-
-    @contextlib.contextmanager
-    def database(self, store, vhost, **settings):
-        database = store(self, uuid.uuid4().hex[:8], {"virtual_host": vhost, **settings})
+    def database(self, store, broker, **settings):
+        database = store(self, uuid.uuid4().hex[:8], broker, settings)
         with contextlib.closing(database):
             yield database
 
@@ -69,19 +75,20 @@ class Rig:
 # ---- throughput ----
 
 
-def throughput_round(rig, store, queue_type):
+def throughput_round(rig, store, kind):
     """Raw and relay fill the queue, raw and intake empty it, in turns."""
-    out = {"queue_type": queue_type, "intake_enabled": "false"}
-    into = {"queue_type": queue_type, "relay_enabled": "false"}
     with (
-        rig.vhost() as vhost,
-        rig.database(store, vhost, **out) as sender,
-        rig.database(store, vhost, **into) as receiver,
-        rig.database(store, vhost, **into) as inbox,
+        rig.corner(kind) as broker,
+        rig.database(store, broker, intake_enabled="false") as sender,
+        rig.database(store, broker, relay_enabled="false") as receiver,
+        rig.database(store, broker, relay_enabled="false") as inbox,
     ):
         runs = {
             "raw publish": measure.raw(sender, "publish", COUNT),
             "raw consume": measure.raw(receiver, "consume", COUNT),
+        }
+        broker.expect(receiver)
+        runs |= {
             "relay": measure.relay(sender, COUNT),
             "raw insert": measure.raw(inbox, "insert", COUNT),
             "intake": measure.intake(receiver, COUNT),
@@ -92,12 +99,12 @@ def throughput_round(rig, store, queue_type):
     return runs
 
 
-def throughput(rig, store, queue_type):
+def throughput(rig, store, kind):
     rounds = []
     for n in range(ROUNDS):
-        rounds.append(throughput_round(rig, store, queue_type))
+        rounds.append(throughput_round(rig, store, kind))
         rates = ", ".join(f"{what} {run['rate']:,.0f}" for what, run in rounds[-1].items())
-        progress(f"{store.name}, {queue_type}, round {n + 1}: {rates}")
+        progress(f"{store.name}, {kind}, round {n + 1}: {rates}")
     return {
         what: {key: statistics.median(one[what][key] for one in rounds) for key in numbers}
         for what, numbers in rounds[0].items()
@@ -109,7 +116,7 @@ def throughput(rig, store, queue_type):
 
 def single_worker(rig, store):
     progress(f"{store.name}: one worker, idle and with messages of 4 KiB")
-    with rig.vhost() as vhost, rig.database(store, vhost, queue_type="classic") as database:
+    with rig.corner("classic") as broker, rig.database(store, broker) as database:
         starts = [measure.start_to_first_confirm(database) for _ in range(ROUNDS)]
         with database.worker() as worker:
             time.sleep(1)  # the start is not idle
@@ -122,25 +129,25 @@ def single_worker(rig, store):
         }
 
 
-def latencies(rig, store):
+def latencies(rig, store, kind):
     """By rate, with the percentiles that people ask for."""
-    settings = {"queue_type": "classic", "intake_enabled": "false"}
-    with rig.vhost() as vhost, rig.database(store, vhost, **settings) as database:
+    with (
+        rig.corner(kind) as broker,
+        rig.database(store, broker, intake_enabled="false") as database,
+    ):
         measure.start_to_first_confirm(database)  # the queue is there
         with database.worker() as worker:
             time.sleep(1)
-            result = {str(rate): latency_at(database, rate) for rate in RATES}
+            result = {str(rate): latency_at(database, kind, rate) for rate in RATES}
             worker.terminate()
     return result
 
 
-def latency_at(database, rate):
-    progress(f"{database.name}: {rate} messages/s for {LATENCY_SECONDS} s")
+def latency_at(database, kind, rate):
+    progress(f"{database.name}, {kind}: {rate} messages/s for {LATENCY_SECONDS} s")
     result = measure.latency(database, rate, LATENCY_SECONDS)
     return {
-        "rate": result["rate"],
-        "arrived": percentiles(result["arrived"]),
-        "published": percentiles(result["published"]),
+        what: value if what == "rate" else percentiles(value) for what, value in result.items()
     }
 
 
@@ -158,7 +165,10 @@ def percentiles(ascending):
 def claims(rig):
     progress(f"PostgreSQL: claims from an outbox of {ROWS:,}")
     results = {}
-    with rig.vhost() as vhost, rig.database(databases.PostgreSQL, vhost) as database:
+    with (
+        rig.corner("classic") as broker,
+        rig.database(databases.PostgreSQL, broker) as database,
+    ):
         for what, seconds in measure.claims(database, ROWS):
             results[what] = {
                 kind: {"median": statistics.median(taken), "longest": max(taken)}
@@ -182,9 +192,9 @@ def everything(rig):
         "rounds": ROUNDS,
         "stores": {
             store.name: {
-                "throughput": {kind: throughput(rig, store, kind) for kind in QUEUE_TYPES},
+                "throughput": {kind: throughput(rig, store, kind) for kind in rig.kinds},
                 "worker": single_worker(rig, store),
-                "latency": latencies(rig, store),
+                "latency": {kind: latencies(rig, store, kind) for kind in LATENCY_OF},
             }
             for store in STORES
         },
@@ -192,14 +202,24 @@ def everything(rig):
     }
 
 
+@contextlib.contextmanager
+def mosquittos():
+    with contextlib.ExitStack() as stack:
+        yield {
+            window: stack.enter_context(Mosquitto(f"max_inflight_messages {window}"))
+            for window in WINDOWS
+        }
+
+
 def main(output=None, plot=None):
     exit_on_sigterm()
     with (
         tempfile.TemporaryDirectory(prefix="postbus-bench-") as directory,
         RabbitMQ() as rabbitmq,
+        mosquittos() as mqtt,
         PostgreSQL(max_wal_size="8GB") as postgresql,
     ):
-        results = everything(Rig(rabbitmq, postgresql, Path(directory)))
+        results = everything(Rig(rabbitmq, mqtt, postgresql, Path(directory)))
     print(report.tables(results))
     if output is not None:
         Path(output).write_text(json.dumps(results, indent=2) + "\n")

@@ -33,26 +33,13 @@ SELECT count(*) FROM (
 class Database:
     """`servers` are those whose time a message takes, by what they are."""
 
-    def __init__(self, url, log, rabbitmq, settings):
+    def __init__(self, url, log, broker, settings):
         self.url = url
         self.log = log
-        self.servers = {"broker": rabbitmq}
-        self.environment = {
-            **os.environ,
-            "POSTBUS_DATABASE_URL": url,
-            "RABBITMQ_PASSWORD": rabbitmq.password,
-        }
-        settings = {
-            "source_service": "bench",
-            "port": rabbitmq.port,
-            "username": rabbitmq.username,
-            "password": "env:RABBITMQ_PASSWORD",
-            "queue": "bench",
-            "binding_keys": "event.#",
-            **settings,
-        }
-        user, vhost = f"{rabbitmq.username}:{rabbitmq.password}", settings["virtual_host"]
-        self.broker_url = f"amqp://{user}@{rabbitmq.address}/{vhost}"
+        self.broker = broker
+        self.servers = {"broker": broker.server}
+        self.environment = {**os.environ, "POSTBUS_DATABASE_URL": url}
+        settings = {"source_service": "bench", **broker.settings, **settings}
         self.run("postbus", "migrate")
         self.run("postbus", "config", "set", "default", *(f"{k}={v}" for k, v in settings.items()))
 
@@ -95,10 +82,10 @@ class Database:
 class SQLite(Database):
     name = "SQLite"
 
-    def __init__(self, rig, name, settings):
+    def __init__(self, rig, name, broker, settings):
         self.path = rig.directory / f"{name}.db"
         log = rig.directory / f"{name}.log"
-        super().__init__(f"sqlite://{self.path}", log, rig.rabbitmq, settings)
+        super().__init__(f"sqlite://{self.path}", log, broker, settings)
 
     @staticmethod
     def seconds(column):
@@ -112,15 +99,13 @@ class SQLite(Database):
 class PostgreSQL(Database):
     name = "PostgreSQL"
 
-    def __init__(self, rig, name, settings):
+    def __init__(self, rig, name, broker, settings):
         self.server = rig.postgresql
         self.database = name
         self.server.sql(f'CREATE DATABASE "{name}"')
         self.open = ExitStack()
         self.session = self.open.enter_context(self.server.session(name))
-        super().__init__(
-            self.server.url(name), rig.directory / f"{name}.log", rig.rabbitmq, settings
-        )
+        super().__init__(self.server.url(name), rig.directory / f"{name}.log", broker, settings)
         self.servers["database"] = self.server
 
     @staticmethod

@@ -5,9 +5,10 @@
  * them. Uses the database's and the broker's usual C clients and nothing of
  * ours but the clock.
  *
- *	bench-latency RATE SECONDS DATABASE-URL AMQP-URL
+ *	bench-latency RATE SECONDS DATABASE-URL AMQP-URL|-
  *
- * The queue `bench` must be there. For each row, in the order of message_id,
+ * The queue `bench` must be there; with - nothing is consumed, and 0 stands for
+ * when the message arrived. For each row, in the order of message_id,
  * prints when its commit had returned and when its message had arrived, in
  * microseconds since 1970.
  *
@@ -258,7 +259,8 @@ static void write_and_receive(struct bench *bench,
 				   &writers[i]) != 0)
 			die("no thread");
 	}
-	receive_all(bench, connection);
+	if (connection != NULL)
+		receive_all(bench, connection);
 	for (size_t i = 0; i < bench->writers; i++)
 		pthread_join(writers[i].thread, NULL);
 }
@@ -266,10 +268,11 @@ static void write_and_receive(struct bench *bench,
 int main(int argc, char **argv)
 {
 	struct bench bench = {0};
-	amqp_connection_state_t connection;
+	amqp_connection_state_t connection = NULL;
 
 	if (argc != 5)
-		die("usage: bench-latency RATE SECONDS DATABASE-URL AMQP-URL");
+		die("usage: bench-latency RATE SECONDS DATABASE-URL "
+		    "AMQP-URL|-");
 	bench.database_url = argv[3];
 	bench.rate = strtoul(argv[1], NULL, 10);
 	bench.count = bench.rate * strtoul(argv[2], NULL, 10);
@@ -278,13 +281,15 @@ int main(int argc, char **argv)
 	if (bench.count == 0 || bench.samples == NULL)
 		die("nothing to do, or no memory for it");
 	snprintf(bench.prefix, sizeof(bench.prefix), "%d-", getpid());
-	connection = consume(argv[4]);
+	if (strcmp(argv[4], "-") != 0)
+		connection = consume(argv[4]);
 	bench.began = clock_wall() + USEC_PER_SEC / 2;
 	write_and_receive(&bench, connection);
 	for (size_t n = 0; n < bench.count; n++)
 		printf("%" PRId64 " %" PRId64 "\n", bench.samples[n].committed,
 		       bench.samples[n].arrived);
-	amqp_destroy_connection(connection);
+	if (connection != NULL)
+		amqp_destroy_connection(connection);
 	free(bench.samples);
 	return 0;
 }

@@ -16,9 +16,10 @@
 
 #include "base/random.h"
 #include "broker/broker.h"
+#include "message.h"
 #include "store/store.h"
 
-enum { BODY_BYTES = 300, BATCH_ROWS = 500 };
+enum { BATCH_ROWS = 500 };
 
 /* The window is filled up again when this part of it is free: going by single
  * messages costs the broker more than it gains. */
@@ -132,31 +133,6 @@ static void flush_and_wait(struct bench *bench)
 
 /* ---- publishing ---- */
 
-/* An event that the relay would send for a row of the same size. */
-static void build_body(struct envelope *envelope, struct buffer *body)
-{
-	static char padding[BODY_BYTES];
-	static char id[UUID_TEXT_SIZE];
-	size_t length;
-
-	uuid_generate(id);
-	envelope_init(envelope);
-	envelope->message_id = span_of(id);
-	envelope->message_type = span_of("event");
-	envelope->topic = span_of("event.bench.message.sent");
-	envelope->event_type = span_of("message.sent");
-	envelope->source_service = span_of("bench");
-	envelope->payload = span_of("\"\"");
-	envelope_normalise(envelope, envelope);
-	envelope_build(envelope, body);
-	length = BODY_BYTES - buffer_length(body);
-	memset(padding, '.', length + 2);
-	padding[0] = padding[length + 1] = '"';
-	envelope->payload = (struct span){padding, length + 2};
-	buffer_reset(body);
-	envelope_build(envelope, body);
-}
-
 static void fill_window(struct bench *bench, const struct publication *message)
 {
 	uint64_t end = bench->confirmed + (uint64_t)bench->config.window;
@@ -183,7 +159,7 @@ static void publish_all(struct bench *bench)
 	uint64_t window = (uint64_t)bench->config.window;
 	uint64_t refill = window - window / REFILL_PART;
 
-	build_body(&envelope, &body);
+	message_build(&envelope, &body);
 	message.body = buffer_span(&body);
 	while (bench->confirmed < bench->count) {
 		if (bench->up && bench->published - bench->confirmed <= refill)
@@ -239,7 +215,7 @@ static void insert_all(struct bench *bench)
 	static struct inbox_row rows[BATCH_ROWS];
 	struct buffer body = {0};
 
-	build_body(&rows[0].envelope, &body);
+	message_build(&rows[0].envelope, &body);
 	buffer_finish(&body);
 	for (size_t i = 1; i < BATCH_ROWS; i++)
 		rows[i].envelope = rows[0].envelope;
