@@ -10,13 +10,12 @@ static void granted(struct postbus_mqtt *client, int status, unsigned qos,
 	if (status == POSTBUS_OK)
 		fprintf(stderr, "subscribed with QoS %u\n", qos);
 	else
-		fprintf(stderr, "%s\n", postbus_mqtt_error(client));
+		postbus_mqtt_disconnect(client);
 }
 
-static void connected(struct postbus_mqtt *client, bool session_present,
-		      void *filter)
+static void connected(struct postbus_mqtt *client, bool resumed, void *filter)
 {
-	if (!session_present)
+	if (!resumed)
 		postbus_mqtt_subscribe(client, filter, 2, granted, NULL);
 }
 
@@ -35,11 +34,9 @@ static void arrived(struct postbus_mqtt *client,
 
 int main(int argc, char **argv)
 {
-	struct postbus_mqtt *client;
-
 	if (argc != 3)
 		return 2;
-	client = postbus_mqtt_create(argv[1]);
+	struct postbus_mqtt *client = postbus_mqtt_create(argv[1]);
 	postbus_mqtt_on_connected(client, connected, argv[2]);
 	postbus_mqtt_on_message(client, arrived, NULL);
 	if (postbus_mqtt_connect(client) == POSTBUS_OK)
