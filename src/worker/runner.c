@@ -3,12 +3,15 @@
 #include "worker/runner.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/wait.h"
 #include "broker/broker.h"
 #include "bus/intake.h"
@@ -253,4 +256,18 @@ void runner_join(struct runner *runner)
 		return;
 	pthread_join(runner->thread, NULL);
 	free_runner(runner);
+}
+
+void runner_log_counts(enum runner_kind kind, const struct lane_report *report)
+{
+	bool relay = kind == RUNNER_RELAY;
+	char messages[24], failures[24], others[24];
+
+	snprintf(messages, sizeof(messages), "%" PRIu64, report->messages);
+	snprintf(failures, sizeof(failures), "%" PRIu64, report->failures);
+	snprintf(others, sizeof(others), "%" PRIu64,
+		 relay ? report->unroutable : report->duplicates);
+	log_event(LOG_LEVEL_INFO, runner_name(kind), "messages", messages,
+		  "failures", failures, relay ? "unroutable" : "duplicates",
+		  others, NULL);
 }

@@ -316,7 +316,7 @@ def taken(service):
 
 def test_an_edgex_event_that_comes_again_is_ignored(new_mqtt, hub):
     service = new_mqtt()
-    service.start()
+    worker = service.start()
     first = json.loads((SAMPLES / "v3.json").read_text())[0]
     with hub.peer() as peer:
         publish_sample(peer, first)
@@ -324,6 +324,8 @@ def test_an_edgex_event_that_comes_again_is_ignored(new_mqtt, hub):
         peer.publish("edgex/other", b"1")
     service.wait_count(INBOX, 2)
     assert service.rejected() == []
+    worker.stop()
+    assert "intake messages=2 failures=0 duplicates=1" in worker.output()
 
 
 def test_retained_messages_come_once(new_mqtt, hub):
