@@ -183,6 +183,7 @@ postbus_mqtt_message_create(const char *topic, const void *payload,
 POSTBUS_API void
 postbus_mqtt_message_destroy(struct postbus_mqtt_message *message);
 
+/* More than 2 counts as 2, in a subscription too. */
 POSTBUS_API void
 postbus_mqtt_message_set_qos(struct postbus_mqtt_message *message,
 			     unsigned qos);
