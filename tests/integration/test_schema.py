@@ -68,7 +68,7 @@ COLUMNS = {
         bigint: config_id! session_expiry_seconds!
         text: client_id share_group topic_prefix topic_style! payload_format!
             will_topic will_payload
-        json: subscribe_topics
+        json: subscribe_topics former_topics
         integer: protocol_version! keepalive_seconds! qos! receive_maximum!
         boolean: clean_start! retain!""",
     "worker": """
