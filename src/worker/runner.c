@@ -165,6 +165,21 @@ static void drain(struct runner *runner)
 		intake_drain(runner->intake, runner->drain_by);
 }
 
+/* What the lane has done in its life. */
+static void log_counts(enum runner_kind kind, const struct lane_report *report)
+{
+	bool relay = kind == RUNNER_RELAY;
+	char messages[24], failures[24], others[24];
+
+	snprintf(messages, sizeof(messages), "%" PRIu64, report->messages);
+	snprintf(failures, sizeof(failures), "%" PRIu64, report->failures);
+	snprintf(others, sizeof(others), "%" PRIu64,
+		 relay ? report->unroutable : report->duplicates);
+	log_event(LOG_LEVEL_INFO, runner_name(kind), "messages", messages,
+		  "failures", failures, relay ? "unroutable" : "duplicates",
+		  others, NULL);
+}
+
 static void run(struct runner *runner)
 {
 	const struct lane_report *report;
@@ -179,6 +194,7 @@ static void run(struct runner *runner)
 			break;
 		sleep_until_ready(runner, &wait);
 	}
+	log_counts(runner->options.kind, report);
 }
 
 static void *thread_main(void *argument)
@@ -256,18 +272,4 @@ void runner_join(struct runner *runner)
 		return;
 	pthread_join(runner->thread, NULL);
 	free_runner(runner);
-}
-
-void runner_log_counts(enum runner_kind kind, const struct lane_report *report)
-{
-	bool relay = kind == RUNNER_RELAY;
-	char messages[24], failures[24], others[24];
-
-	snprintf(messages, sizeof(messages), "%" PRIu64, report->messages);
-	snprintf(failures, sizeof(failures), "%" PRIu64, report->failures);
-	snprintf(others, sizeof(others), "%" PRIu64,
-		 relay ? report->unroutable : report->duplicates);
-	log_event(LOG_LEVEL_INFO, runner_name(kind), "messages", messages,
-		  "failures", failures, relay ? "unroutable" : "duplicates",
-		  others, NULL);
 }

@@ -32,7 +32,4 @@ void runner_report(struct runner *runner, struct lane_report *report);
 
 const char *runner_name(enum runner_kind kind); /* "relay", "intake" */
 
-/* One line of what a lane has done in its life. */
-void runner_log_counts(enum runner_kind kind, const struct lane_report *report);
-
 #endif

@@ -91,8 +91,6 @@ static bool tell_lane(struct lane *lane, enum runner_kind kind)
 		  runner_name(kind), "state",
 		  lane_state_name(lane->report.told), "error",
 		  is_troubled(lane) ? lane->report.error.text : NULL, NULL);
-	if (lane->report.told == LANE_STOPPED)
-		runner_log_counts(kind, &lane->report);
 	return true;
 }
 
