@@ -34,10 +34,11 @@ JUDGES = {
     ],
     "dedupe-off": ["simulation", "test_bad_messages.py::test_same_message_again_is_ignored"],
     "drain-hurries": [
+        "simulation",
         "test_shutdown.py::test_relay_told_to_end_has_marked_all_that_it_has_sent"
     ],
     "dup-lost": ["unit_mqtt_resume"],
-    "expired-sent": ["test_order_and_time.py::test_row_past_its_expiry_is_not_sent"],
+    "expired-sent": ["simulation", "test_order_and_time.py::test_row_past_its_expiry_is_not_sent"],
     "key-overtaken": [
         "simulation",
         "test_order_and_time.py::test_row_in_retry_holds_back_its_key_and_no_other",
@@ -67,10 +68,11 @@ JUDGES = {
         "simulation",
         "test_routing.py::test_unroutable_command_is_tried_again_and_then_ends_as_error",
     ],
-    "sleeper-goes-on": ["unit_relay_lock"],
+    "sleeper-goes-on": ["simulation", "unit_relay_lock"],
     "stalled-forgets": ["simulation", "unit_intake"],
     "suback-ignored": ["test_mqtt.py::test_a_refused_subscription_is_no_silence"],
     "two-relays": [
+        "simulation",
         "unit_relay_lock",
         "test_standby.py::test_one_relay_holds_the_key_and_both_intakes_work",
     ],

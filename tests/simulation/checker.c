@@ -118,11 +118,19 @@ static bool overslept(const struct lane *lane)
 		lane->world->now - answered_at > silence);
 }
 
+void checker_expired(struct world *world, const struct lane *lane, int64_t seq)
+{
+	story_of(world, seq)->expired_for = lane;
+}
+
 void checker_sent(struct world *world, struct lane *lane, int64_t seq)
 {
 	note(world, lane, "sends", seq, 0);
 	if (!story_of(world, seq)->committed)
 		violated(world, 'G', "row %lld went out uncommitted",
+			 (long long)seq);
+	if (story_of(world, seq)->expired_for == lane)
+		violated(world, 'P', "row %lld went out expired",
 			 (long long)seq);
 	if (!session_trusts_lock(lane->session))
 		violated(world, 'K', "worker %u sent row %lld without the lock",

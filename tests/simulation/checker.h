@@ -35,7 +35,8 @@ struct lane;
 struct story {
 	enum content content;
 	unsigned key;
-	bool aborted; /* will be rolled back */
+	const struct lane *expired_for; /* who knows that it has expired */
+	bool aborted;			/* will be rolled back */
 	bool committed;
 	unsigned taken;	    /* times the broker took it */
 	unsigned failures;  /* answers that count as a failed attempt */
@@ -87,6 +88,8 @@ void violated(struct world *world, char invariant, const char *format, ...)
 struct letter *checker_letter(struct world *world, struct span body);
 
 void checker_committed(struct world *world, int64_t seq);
+/* A lane was told that the row has expired. */
+void checker_expired(struct world *world, const struct lane *lane, int64_t seq);
 /* A publish leaves a lane. */
 void checker_sent(struct world *world, struct lane *lane, int64_t seq);
 void checker_taken(struct world *world, int64_t seq);
@@ -102,7 +105,7 @@ void checker_stored(struct world *world, struct letter *letter,
 		    enum inbox_result result, struct span message_id,
 		    struct span payload);
 void checker_acknowledged(struct world *world, const struct letter *letter);
-/* Something of a relay's was cut off: it may have to send again. */
+/* A relay may have to send again, and it is not its own fault. */
 void checker_broken(struct world *world, const struct lane *lane);
 
 /* At the end of the run. */

@@ -185,10 +185,18 @@ static void simulated_close(struct broker *broker, usec_t now)
 	link_of(broker)->closing = true;
 }
 
+/* A relay that gives up for no reason may not send anything twice. That it was
+ * told to end by now is one. */
 static void simulated_cut(struct broker *broker)
 {
-	if (!link_of(broker)->lane->dead)
-		wire_let_go(link_of(broker));
+	struct link *link = link_of(broker);
+	const struct worker *worker = link->lane->worker;
+
+	if (link->lane->dead)
+		return;
+	if (worker->drain_by != 0 && link->world->now >= worker->drain_by)
+		checker_broken(link->world, link->lane);
+	wire_let_go(link);
 }
 
 static void simulated_destroy(struct broker *broker)
@@ -299,6 +307,8 @@ static bool simulated_next(struct broker *broker, struct arena *arena,
 		link->up = true;
 		break;
 	case BROKER_DOWN:
+		if (frame->status != STATUS_OK)
+			checker_broken(link->world, link->lane);
 		if (frame->by_publish)
 			suspect(link->connection);
 		wire_let_go(link);

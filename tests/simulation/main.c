@@ -170,6 +170,8 @@ static bool run_seed(const struct options *options, struct totals *totals,
 	plan_draw(&plan, seed);
 	if (options->only != NULL)
 		keep_only(&plan, options->only);
+	if (options->tracing)
+		setvbuf(stdout, NULL, _IOLBF, 0); /* it may crash */
 	if (options->one)
 		plan_print(&plan);
 	world_run(world, &plan, options->tracing);

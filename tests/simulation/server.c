@@ -152,11 +152,13 @@ static void take(struct connection *connection, struct message *message)
 					       .tag = message->tag,
 					       .message = message});
 	world_at(world, at, become_safe, message, 0);
-	if (server->mutes > 0)
+	if (server->mutes > 0) {
 		server->mutes--;
-	else
+		checker_broken(world, connection->link->lane);
+	} else {
 		world_at(world, at, connection_answer, connection,
 			 message->tag);
+	}
 }
 
 void server_take(struct connection *connection, struct message *message)

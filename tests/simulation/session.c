@@ -275,12 +275,13 @@ static void simulated_unlock(struct store *store)
 
 static bool holds(const struct session *session, unsigned lane)
 {
-	return session->world->database.holders[lane] == session->backend;
+	return testing_bug("two-relays") ||
+	       session->world->database.holders[lane] == session->backend;
 }
 
 bool session_holds_lock(const struct session *session)
 {
-	return holds(session, 0);
+	return session->world->database.holders[0] == session->backend;
 }
 
 bool session_was_robbed(const struct session *session)
@@ -291,6 +292,15 @@ bool session_was_robbed(const struct session *session)
 }
 
 /* ---- claim ---- */
+
+static void tell_expired(struct session *session,
+			 const struct outbox_batch *batch)
+{
+	for (size_t i = 0; i < batch->count; i++)
+		if (batch->rows[i].expired)
+			checker_expired(session->world, session->lane,
+					batch->rows[i].seq);
+}
 
 static int simulated_claim(struct store *store,
 			   const struct outbox_claim *claim,
@@ -316,6 +326,7 @@ static int simulated_claim(struct store *store,
 	}
 	database_claim(&session->world->database, session->world->now, claim,
 		       batch);
+	tell_expired(session, batch);
 	note(session->world, session->lane, "claims", claim->after_seq,
 	     (int64_t)batch->count);
 	status = leave(session, trap, lasts, err);

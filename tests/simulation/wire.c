@@ -22,12 +22,13 @@ void connection_tell(struct connection *connection, struct frame frame)
 
 	if (due < connection->told_at)
 		due = connection->told_at;
+	connection->told_at = due; /* nothing passes what was lost */
 	if (!connection->using || due >= connection->cut_at)
 		return;
 	told = world_alloc(world, sizeof(*told));
 	*told = frame;
 	told->next = NULL;
-	told->due = connection->told_at = due;
+	told->due = due;
 	if (connection->told_last == NULL)
 		connection->told = told;
 	else
@@ -256,8 +257,6 @@ void wire_let_go(struct link *link)
 		return;
 	connection->using = false;
 	connection->told = connection->told_last = NULL;
-	if (link->lane->role == BROKER_PUBLISHER)
-		checker_broken(world, link->lane);
 	if (!connection->serving)
 		return;
 	if (world_below(world, 2) == 0 && connection->cut_at > world->now)
