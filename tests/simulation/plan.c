@@ -171,6 +171,7 @@ void plan_draw(struct plan *plan, uint64_t seed)
 	plan->alone = chance(&random, 3);
 	plan->multiple = chance(&random, 2);
 	plan->steals = chance(&random, 2);
+	plan->overlaps = chance(&random, 2);
 	draw_work(plan, &random);
 	draw_faults(plan, &random);
 	qsort(plan->deeds, plan->count, sizeof(*plan->deeds), compare);
@@ -204,7 +205,7 @@ void plan_print(const struct plan *plan)
 {
 	printf("seed %llu: %u workers, window %lld, prefetch %lld, at most "
 	       "%lld "
-	       "attempts, latency %.3f ms, confirms within %.3f ms%s%s%s\n",
+	       "attempts, latency %.3f ms, confirms within %.3f ms%s%s%s%s\n",
 	       (unsigned long long)plan->seed, plan->workers,
 	       (long long)plan->window, (long long)plan->prefetch,
 	       (long long)plan->max_retry_count,
@@ -212,6 +213,7 @@ void plan_print(const struct plan *plan)
 	       (double)plan->confirming / USEC_PER_MSEC,
 	       plan->alone ? ", one intake at a time" : "",
 	       plan->multiple ? ", multiple confirms" : "",
+	       plan->overlaps ? ", commits overlap" : "",
 	       plan->steals ? ", locks are stolen from the silent" : "");
 	for (size_t i = 0; i < plan->count; i++)
 		if (!plan->deeds[i].left_out)

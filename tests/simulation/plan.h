@@ -98,6 +98,7 @@ struct plan {
 	unsigned receive_maximum; /* messages it takes unanswered; 0: any */
 	bool alone;		  /* one intake at a time, as with MQTT */
 	bool multiple; /* confirms in order and many at once, else any order */
+	bool overlaps; /* batches are accepted while the intake goes on */
 	bool steals;   /* a standby ends a session whose worker is silent */
 	struct deed deeds[DEEDS_MAX]; /* by time */
 	size_t count;

@@ -9,29 +9,15 @@ static const usec_t patience = 2 * USEC_PER_SEC; /* of a caller */
 /* How long the server keeps a session whose client was lost. */
 static const usec_t linger = 5 * USEC_PER_SEC;
 
-struct session {
-	struct store base;
-	struct world *world;
-	struct lane *lane;
-	struct backend *backend;
-	struct backend *former; /* given up, and perhaps not by the server */
-	bool trusts_lock;
-	bool news;
-	usec_t answered_at;
-};
-
-static struct session *session_of(struct store *store)
-{
-	return (struct session *)store;
-}
-
 /* ---- sessions ---- */
 
 struct session *session_open(struct world *world, struct lane *lane)
 {
 	struct session *session = world_alloc(world, sizeof(*session));
 
-	session->base.driver = &simulated_store;
+	session->base.driver = world->plan->overlaps
+				       ? &simulated_overlapping_store
+				       : &simulated_store;
 	session->world = world;
 	session->lane = lane;
 	session->news = true;
@@ -85,8 +71,8 @@ static void replace(struct session *session, usec_t server_keeps)
 
 /* ---- calls ---- */
 
-static int failed(struct session *session, enum status status, const char *why,
-		  struct error *err)
+int session_failed(struct session *session, enum status status, const char *why,
+		   struct error *err)
 {
 	session->trusts_lock = false;
 	if (!session->lane->dead && status != STATUS_BUSY) {
@@ -101,8 +87,8 @@ static int hang(struct session *session, usec_t server_keeps, struct error *err)
 {
 	if (lane_wait(session->lane, patience))
 		replace(session, server_keeps);
-	return failed(session, STATUS_AWAY, "the database does not answer",
-		      err);
+	return session_failed(session, STATUS_AWAY,
+			      "the database does not answer", err);
 }
 
 static int fall_into(struct session *session, enum deed_kind trap, usec_t lasts,
@@ -111,34 +97,40 @@ static int fall_into(struct session *session, enum deed_kind trap, usec_t lasts,
 	switch (trap) {
 	case CALL_KILLED_BEFORE:
 		worker_kill(session->lane->worker, lasts);
-		return failed(session, STATUS_AWAY, "killed", err);
+		return session_failed(session, STATUS_AWAY, "killed", err);
 	case CALL_STOPPED_BEFORE:
 		worker_stop(session->lane->worker, lasts);
 		if (!lane_wait(session->lane, 0))
-			return failed(session, STATUS_AWAY, "killed", err);
+			return session_failed(session, STATUS_AWAY, "killed",
+					      err);
 		return 0;
 	case CALL_FAILED:
-		return failed(session, STATUS_AWAY, "the call fails", err);
+		return session_failed(session, STATUS_AWAY, "the call fails",
+				      err);
 	case CALL_HUNG:
 		return hang(session, lasts, err);
 	case CALL_SESSION_DIED:
 		replace(session, 0);
-		return failed(session, STATUS_AWAY, "the session dies", err);
+		return session_failed(session, STATUS_AWAY, "the session dies",
+				      err);
 	default:
 		return 0;
 	}
 }
 
 /* What may happen before a call takes effect. */
-static int enter(struct session *session, enum deed_kind *trap, usec_t *lasts,
-		 struct error *err)
+int session_enter(struct session *session, enum deed_kind *trap, usec_t *lasts,
+		  struct error *err)
 {
 	struct database *database = &session->world->database;
 	int status;
 
 	*trap = DEED_KINDS;
+	if (session->pending != NULL)
+		violated(session->world, 'I',
+			 "the store was called while a batch was on its way");
 	if (session->lane->dead)
-		return failed(session, STATUS_AWAY, "dead", err);
+		return session_failed(session, STATUS_AWAY, "dead", err);
 	*trap = lane_trap(session->lane, true, lasts);
 	status = fall_into(session, *trap, *lasts, err);
 	if (status < 0)
@@ -146,40 +138,41 @@ static int enter(struct session *session, enum deed_kind *trap, usec_t *lasts,
 	if (session->world->now < database->frozen_until)
 		return hang(session, linger, err);
 	if (session->world->now < database->away_until)
-		return failed(session, STATUS_AWAY, "the database is away",
-			      err);
+		return session_failed(session, STATUS_AWAY,
+				      "the database is away", err);
 	if (!session->backend->alive) {
 		replace(session, 0);
-		return failed(session, STATUS_AWAY, "the session was lost",
-			      err);
+		return session_failed(session, STATUS_AWAY,
+				      "the session was lost", err);
 	}
 	session->backend->asked_at = session->world->now;
 	return 0;
 }
 
 /* What may happen after it has, before the caller hears of it. */
-static int leave(struct session *session, enum deed_kind trap, usec_t lasts,
-		 struct error *err)
+int session_leave(struct session *session, enum deed_kind trap, usec_t lasts,
+		  struct error *err)
 {
 	if (trap == CALL_KILLED_AFTER) {
 		worker_kill(session->lane->worker, lasts);
-		return failed(session, STATUS_AWAY, "killed", err);
+		return session_failed(session, STATUS_AWAY, "killed", err);
 	}
 	if (trap == CALL_STOPPED_AFTER) {
 		worker_stop(session->lane->worker, lasts);
 		if (!lane_wait(session->lane, 0))
-			return failed(session, STATUS_AWAY, "killed", err);
+			return session_failed(session, STATUS_AWAY, "killed",
+					      err);
 	}
 	session->answered_at = session->world->now;
 	return 0;
 }
 
-static int unknown(struct session *session, usec_t server_keeps,
-		   struct error *err)
+int session_unknown(struct session *session, usec_t server_keeps,
+		    struct error *err)
 {
 	replace(session, server_keeps);
-	return failed(session, STATUS_UNKNOWN,
-		      "the connection was lost in a commit", err);
+	return session_failed(session, STATUS_UNKNOWN,
+			      "the connection was lost in a commit", err);
 }
 
 /* Unless its session has ended before. */
@@ -193,28 +186,29 @@ static void commit_late(struct world *world, void *subject, uint64_t argument)
 }
 
 /* Commits at once, later, or not at all. */
-static int finish(struct session *session, struct transaction *transaction,
-		  enum deed_kind trap, usec_t lasts, struct error *err)
+int session_commit(struct session *session, struct transaction *transaction,
+		   enum deed_kind trap, usec_t lasts, struct error *err)
 {
 	struct world *world = session->world;
 	struct transaction *late;
 
 	switch (trap) {
 	case CALL_COMMIT_CUT:
-		return unknown(session, 0, err);
+		return session_unknown(session, 0, err);
 	case CALL_REPLY_LOST:
 		transaction_commit(world, transaction);
-		return unknown(session, 0, err);
+		return session_unknown(session, 0, err);
 	case CALL_COMMIT_LATE:
 		late = world_alloc(world, sizeof(*late));
 		*late = *transaction;
 		world_at(world, world->now + lasts, commit_late, late, 0);
 		if (!lane_wait(session->lane, patience))
-			return failed(session, STATUS_AWAY, "killed", err);
-		return unknown(session, lasts + 1, err);
+			return session_failed(session, STATUS_AWAY, "killed",
+					      err);
+		return session_unknown(session, lasts + 1, err);
 	default:
 		transaction_commit(world, transaction);
-		return leave(session, trap, lasts, err);
+		return session_leave(session, trap, lasts, err);
 	}
 }
 
@@ -239,7 +233,7 @@ static int simulated_lock(struct store *store, const char *config_key,
 	struct backend **holder = &world->database.holders[lane_number(lane)];
 	enum deed_kind trap;
 	usec_t lasts;
-	int status = enter(session, &trap, &lasts, err);
+	int status = session_enter(session, &trap, &lasts, err);
 
 	(void)config_key;
 	if (status < 0)
@@ -252,13 +246,13 @@ static int simulated_lock(struct store *store, const char *config_key,
 	}
 	if (*holder != NULL && *holder != session->backend &&
 	    !testing_bug("two-relays"))
-		return failed(session, STATUS_BUSY, "another worker holds it",
-			      err);
+		return session_failed(session, STATUS_BUSY,
+				      "another worker holds it", err);
 	if (*holder == NULL) {
 		note(world, session->lane, "takes the lock", 0, 0);
 		*holder = session->backend;
 	}
-	status = leave(session, trap, lasts, err);
+	status = session_leave(session, trap, lasts, err);
 	session->trusts_lock = status == 0 && *holder == session->backend;
 	return status;
 }
@@ -309,7 +303,7 @@ static int simulated_claim(struct store *store,
 	struct session *session = session_of(store);
 	enum deed_kind trap;
 	usec_t lasts;
-	int status = enter(session, &trap, &lasts, err);
+	int status = session_enter(session, &trap, &lasts, err);
 
 	arena_reset(&batch->arena);
 	batch->rows = NULL;
@@ -318,18 +312,20 @@ static int simulated_claim(struct store *store,
 	if (status < 0)
 		return status;
 	if (!holds(session, 0))
-		return failed(session, STATUS_BUSY, "the lock is lost", err);
+		return session_failed(session, STATUS_BUSY, "the lock is lost",
+				      err);
 	if (trap == CALL_COMMIT_CUT || trap == CALL_REPLY_LOST ||
 	    trap == CALL_COMMIT_LATE) {
 		replace(session, 0);
-		return failed(session, STATUS_AWAY, "the session dies", err);
+		return session_failed(session, STATUS_AWAY, "the session dies",
+				      err);
 	}
 	database_claim(&session->world->database, session->world->now, claim,
 		       batch);
 	tell_expired(session, batch);
 	note(session->world, session->lane, "claims", claim->after_seq,
 	     (int64_t)batch->count);
-	status = leave(session, trap, lasts, err);
+	status = session_leave(session, trap, lasts, err);
 	if (status < 0)
 		batch->count = 0;
 	return status;
@@ -345,12 +341,13 @@ static int simulated_settle(struct store *store, const struct outcome *outcomes,
 	struct transaction transaction = {.count = count};
 	enum deed_kind trap;
 	usec_t lasts;
-	int status = enter(session, &trap, &lasts, err);
+	int status = session_enter(session, &trap, &lasts, err);
 
 	if (status < 0)
 		return status;
 	if (!holds(session, 0))
-		return failed(session, STATUS_BUSY, "the lock is lost", err);
+		return session_failed(session, STATUS_BUSY, "the lock is lost",
+				      err);
 	transaction.backend = session->backend;
 	transaction.settled =
 		world_alloc(world, count * sizeof(*transaction.settled));
@@ -365,66 +362,10 @@ static int simulated_settle(struct store *store, const struct outcome *outcomes,
 			settled->due = 1;
 	}
 	note(world, session->lane, "settles", (int64_t)count, 0);
-	return finish(session, &transaction, trap, lasts, err);
+	return session_commit(session, &transaction, trap, lasts, err);
 }
 
-/* ---- accept ---- */
-
-static bool any_poison(const struct inbox_batch *batch)
-{
-	for (size_t i = 0; i < batch->count; i++)
-		if (!span_present(batch->rows[i].rejected) &&
-		    span_is(batch->rows[i].envelope.topic,
-			    "event.test.poison.row"))
-			return true;
-	return false;
-}
-
-static struct transaction take_batch(struct world *world,
-				     const struct inbox_batch *batch)
-{
-	struct transaction taken = {.count = batch->count};
-
-	taken.accepted =
-		world_alloc(world, batch->count * sizeof(*taken.accepted));
-	for (size_t i = 0; i < batch->count; i++) {
-		const struct inbox_row *row = &batch->rows[i];
-
-		taken.accepted[i] = (struct accepted){
-			.letter = checker_letter(world, row->body),
-			.message_id =
-				world_copy(world, row->envelope.message_id),
-			.payload = world_copy(world, row->envelope.payload),
-			.rejected = span_present(row->rejected),
-		};
-	}
-	return taken;
-}
-
-static int simulated_accept(struct store *store, struct inbox_batch *batch,
-			    struct error *err)
-{
-	struct session *session = session_of(store);
-	struct world *world = session->world;
-	struct transaction transaction;
-	enum deed_kind trap;
-	usec_t lasts;
-	int status = enter(session, &trap, &lasts, err);
-
-	if (status < 0)
-		return status;
-	if (any_poison(batch))
-		return error_set(err, STATUS_INVALID, "poison");
-	transaction = take_batch(world, batch);
-	transaction.backend = session->backend;
-	note(world, session->lane, "accepts", (int64_t)batch->count, 0);
-	status = finish(session, &transaction, trap, lasts, err);
-	for (size_t i = 0; i < batch->count; i++)
-		batch->rows[i].result = transaction.accepted[i].result;
-	return status;
-}
-
-/* ---- waking, writing ---- */
+/* ---- waking ---- */
 
 /* Not a real descriptor: whoever runs the lane asks session_has_news. */
 static int simulated_wake_fd(struct store *store)
@@ -449,6 +390,21 @@ const struct store_driver simulated_store = {
 	.claim = simulated_claim,
 	.settle = simulated_settle,
 	.accept = simulated_accept,
+	.wake_fd = simulated_wake_fd,
+	.woken = simulated_woken,
+	.heartbeat_seconds = 1,
+};
+
+const struct store_driver simulated_overlapping_store = {
+	.name = "simulated",
+	.lock = simulated_lock,
+	.unlock = simulated_unlock,
+	.claim = simulated_claim,
+	.settle = simulated_settle,
+	.accept = simulated_accept,
+	.accept_begin = simulated_accept_begin,
+	.accept_ready = simulated_accept_ready,
+	.accept_end = simulated_accept_end,
 	.wake_fd = simulated_wake_fd,
 	.woken = simulated_woken,
 	.heartbeat_seconds = 1,

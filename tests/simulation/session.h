@@ -8,6 +8,19 @@
 
 #include "database.h"
 
+struct session {
+	struct store base;
+	struct world *world;
+	struct lane *lane;
+	struct backend *backend;
+	struct backend *former; /* given up, and perhaps not by the server */
+	bool trusts_lock;
+	bool news;
+	usec_t answered_at;
+	struct pending *pending; /* a batch that is on its way */
+	usec_t give_up_at;	 /* on that */
+};
+
 struct session *session_open(struct world *world, struct lane *lane);
 /* Its client is gone. */
 void session_abandon(struct session *session);
@@ -26,6 +39,40 @@ bool session_was_robbed(const struct session *session);
 /* When it last had an answer. */
 usec_t session_answered_at(const struct session *session);
 
+/* ---- for the calls ---- */
+
+static inline struct session *session_of(struct store *store)
+{
+	return (struct session *)store;
+}
+
+/* What may happen before a call takes effect, and after it has. *trap is what
+ * has sprung and is not yet dealt with. */
+int session_enter(struct session *session, enum deed_kind *trap, usec_t *lasts,
+		  struct error *err);
+int session_leave(struct session *session, enum deed_kind trap, usec_t lasts,
+		  struct error *err);
+/* Commits at once, later, or not at all, as the trap has it. */
+int session_commit(struct session *session, struct transaction *transaction,
+		   enum deed_kind trap, usec_t lasts, struct error *err);
+int session_failed(struct session *session, enum status status, const char *why,
+		   struct error *err);
+/* The session is lost in a commit; the server keeps its side for a while. */
+int session_unknown(struct session *session, usec_t server_keeps,
+		    struct error *err);
+
+/* ---- accept.c ---- */
+
+int simulated_accept(struct store *store, struct inbox_batch *batch,
+		     struct error *err);
+int simulated_accept_begin(struct store *store, struct inbox_batch *batch,
+			   struct error *err);
+bool simulated_accept_ready(struct store *store, struct wait *wait);
+int simulated_accept_end(struct store *store, struct inbox_batch *batch,
+			 struct error *err);
+
 extern const struct store_driver simulated_store;
+/* The same, with accept in two parts. */
+extern const struct store_driver simulated_overlapping_store;
 
 #endif
