@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build-test"
-PATIENCE = 60  # seconds in which a bug must be convicted
+PATIENCE = 90  # seconds for a verdict: a minute, and what servers take to start
 
 # A simulation, a unit test by its name, or tests with real servers.
 SIMULATION, UNIT, SERVERS = "simulation", "unit", "test"
@@ -28,10 +28,7 @@ JUDGES = {
         "test_outages.py::test_worker_killed_before_its_commit_has_acknowledged_nothing",
     ],
     "batch-poisoned": ["simulation"],
-    "cursor-polling": [
-        "simulation",
-        "test_pg_order.py::test_rows_that_commit_late_with_lower_seqs_are_published",
-    ],
+    "cursor-polling": ["simulation"],
     "dedupe-off": ["simulation", "test_bad_messages.py::test_same_message_again_is_ignored"],
     "drain-hurries": [
         "simulation",
@@ -43,10 +40,7 @@ JUDGES = {
         "simulation",
         "test_order_and_time.py::test_row_in_retry_holds_back_its_key_and_no_other",
     ],
-    "late-key-overtaken": [
-        "simulation",
-        "test_pg_order.py::test_late_commit_goes_before_what_its_key_writes_after_it",
-    ],
+    "late-key-overtaken": ["simulation"],
     "mark-before-confirm": [
         "simulation",
         "test_mqtt_peers.py::test_a_refused_message_is_a_failed_attempt_with_its_reason",
@@ -70,7 +64,9 @@ JUDGES = {
     ],
     "sleeper-goes-on": ["simulation", "unit_relay_lock"],
     "stalled-forgets": ["simulation", "unit_intake"],
-    "suback-ignored": ["test_mqtt.py::test_a_refused_subscription_is_no_silence"],
+    "suback-ignored": [
+        "test_mqtt_peers.py::test_a_refused_subscription_is_an_error_with_its_reason"
+    ],
     "two-relays": [
         "simulation",
         "unit_relay_lock",
@@ -161,7 +157,7 @@ def main():
         for judge, bug in trials
         if not convicts(judge, bug)
     ]
-    print("\n".join([*wrong, f"{len(trials)} trials of {len(bugs)} bugs, {len(wrong)} wrong"]))
+    print("\n".join([*wrong, f"{len(trials)} trials of {len({bug for _, bug in trials})} bugs, {len(wrong)} wrong"]))
     return 1 if wrong else 0
 
 

@@ -379,7 +379,7 @@ def test_a_lost_session_is_subscribed_again_and_told(new_mqtt, hub, mosquitto):
     service.wait_error(worker, "lost the session", "subscribed again")
     with hub.peer() as peer:
         peer.publish("event/elsewhere/thing/happened", encode(envelope()))
-    service.wait_count(INBOX, 1)
+    service.wait_count(INBOX, 1, timeout=20)
 
 
 @pytest.mark.usefixtures("each_store")
