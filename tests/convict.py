@@ -157,7 +157,8 @@ def main():
         for judge, bug in trials
         if not convicts(judge, bug)
     ]
-    print("\n".join([*wrong, f"{len(trials)} trials of {len({bug for _, bug in trials})} bugs, {len(wrong)} wrong"]))
+    tried = len({bug for _, bug in trials})
+    print("\n".join([*wrong, f"{tried} bugs in {len(trials)} trials, {len(wrong)} wrong"]))
     return 1 if wrong else 0
 
 

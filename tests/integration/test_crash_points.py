@@ -4,6 +4,7 @@
 A dry run counts the points that a life passes, then a life ends at each.
 """
 
+import json
 import os
 import random
 import re
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.testing
 ROUND = 8  # messages each way in each life
 KEYS = 2
 WINDOW = 16
+PAYLOAD = 3000  # more than SQLite has memory for without asking for it
 PASSED = re.compile(r"^crash-point (\S+) (\d+)$", re.M)
 
 
@@ -88,7 +90,11 @@ class Life:
         names = [f"out-{len(self.out) + i}" for i in range(ROUND)]
         self.service.insert(
             *(
-                event(message_id=name, ordering_key=f"key-{i % KEYS}" if i % 2 else None)
+                event(
+                    message_id=name,
+                    ordering_key=f"key-{i % KEYS}" if i % 2 else None,
+                    payload=json.dumps("x" * PAYLOAD),
+                )
                 for i, name in enumerate(names)
             )
         )

@@ -96,7 +96,7 @@ static bool fails_on(enum kind kind, int fd, int socket_error, int file_error)
 #define WRITE_FAILS(fd) fails_on(WRITE, (fd), EPIPE, ENOSPC)
 
 /* The function that this one stands in front of. */
-#define REAL(name) (__extension__(__typeof__(&name)) dlsym(RTLD_NEXT, #name))
+#define REAL(name) (__extension__(__typeof__(&(name))) dlsym(RTLD_NEXT, #name))
 
 /* ---- memory ---- */
 
