@@ -181,7 +181,7 @@ def passes(life):
 EVERYWHERE = {
     *("configured", "connect", "opened", "up", "locked", "heartbeat"),
     *("claim", "claimed", "publish", "relay-flushed", "confirmed", "settle", "settled"),
-    *("delivered", "accept", "inserted", "commit", "accepted", "acknowledged"),
+    *("delivered", "accept", "accepted", "acknowledged"),
     *("intake-flushed", "drain", "relay-goodbye", "intake-goodbye", "farewell"),
 }
 

@@ -29,7 +29,9 @@ class Frail(Life):
     """A life in which calls fail."""
 
     def preload(self, plan):
-        return {"LD_PRELOAD": str(LIBRARY), "FAIL": plan}
+        """Without Kerberos, which libpq tries first: its library dereferences NULL
+        when an allocation fails."""
+        return {"LD_PRELOAD": str(LIBRARY), "FAIL": plan, "PGGSSENCMODE": "disable"}
 
     def go_on(self, plan):
         """Failures come to an end, and the life goes on: calls, failed, alive."""
