@@ -111,6 +111,19 @@ def throughput(rig, store, kind):
     }
 
 
+def poison(rig, store):
+    """The rate of all other rows beside one per cent that can never be sent."""
+    rates = {"without": [], "with": []}
+    for n in range(ROUNDS):
+        for what in ("without", "with") if n % 2 else ("with", "without"):
+            settings = {"queue_type": "classic", "intake_enabled": "false"}
+            with rig.vhost() as vhost, rig.database(store, vhost, **settings) as database:
+                run = measure.relay(database, COUNT, poisoned=what == "with")
+            rates[what].append(run["rate"])
+            progress(f"{store.name}, {what} poison, round {n + 1}: {run['rate']:,.0f}")
+    return {what: statistics.median(taken) for what, taken in rates.items()}
+
+
 # ---- one worker ----
 
 
@@ -193,6 +206,7 @@ def everything(rig):
         "stores": {
             store.name: {
                 "throughput": {kind: throughput(rig, store, kind) for kind in rig.kinds},
+                "poison": poison(rig, store),
                 "worker": single_worker(rig, store),
                 "latency": {kind: latencies(rig, store, kind) for kind in LATENCY_OF},
             }

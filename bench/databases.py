@@ -22,6 +22,13 @@ WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count
 INSERT INTO event_bus_outbound_event (topic, event_type, payload)
 SELECT 'event.bench.message.sent', 'message.sent', '"{payload}"' FROM n"""
 
+# One row in two hundred is no event at all, and one reaches nobody.
+POISON = """
+UPDATE event_bus_outbound_event SET topic = 'nowhere' WHERE seq % 200 = 50;
+UPDATE event_bus_outbound_event SET message_type = 'request', request_id = 'r',
+topic = 'nobody.request.message.send', reply_to = 'bench.response.message.send'
+WHERE seq % 200 = 150"""
+
 # The last one first: what is done lies before it, and is not stepped over.
 UNSENT = """
 SELECT count(*) FROM (
@@ -68,6 +75,11 @@ class Database:
 
     def insert(self, count, characters=SMALL):
         self.sql(INSERT.format(count=count, payload="." * characters))
+
+    def poison(self):
+        """One per cent of what has been inserted."""
+        for statement in POISON.split(";"):
+            self.sql(statement)
 
     def all_sent(self):
         return self.number(UNSENT) == 0

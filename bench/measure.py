@@ -53,13 +53,17 @@ def raw(database, what, count):
     return {"rate": count / float(database.broker.raw(database, what, count))}
 
 
-def relay(database, count):
-    """From the first batch that was settled to the last row."""
+def relay(database, count, poisoned=False):
+    """From the first batch that was settled to the last row; only what has gone
+    out is counted."""
     database.insert(count)
+    if poisoned:
+        database.poison()
     cpu = _run_until(database, database.all_sent, count)
+    sent = database.number(f"SELECT count(published_at) FROM {TABLE}")
     first = f"SELECT min(published_at) FROM {TABLE}"
     before = database.number(f"SELECT count(*) FROM {TABLE} WHERE published_at = ({first})")
-    return {"rate": (count - before) / _span(database, "published_at", TABLE), **cpu}
+    return {"rate": (sent - before) / _span(database, "published_at", TABLE), **cpu}
 
 
 def intake(database, count):

@@ -13,6 +13,7 @@ def tables(results):
             f"{results['count']:,} messages of 300 bytes; medians of {results['rounds']} rounds; "
             f"{results['machine']['processors']} processors\n",
             *throughput_table(results["stores"]),
+            *poison_table(results["stores"]),
             *latency_table(results["stores"]),
             *worker_table(results["stores"]),
             *claims_table(results["claims"]),
@@ -44,6 +45,16 @@ def throughput_table(stores):
                         *("" if seconds is None else f"{seconds * 1e6:.0f} µs" for seconds in cpu),
                     ]
                 )
+    return table(columns, rows)
+
+
+def poison_table(stores):
+    columns = ["relay, one row in a hundred is poison", "messages/s", "without", "of it"]
+    rows = []
+    for store, result in stores.items():
+        rates = result["poison"]
+        both = [f"{rates[what]:,.0f}" for what in ("with", "without")]
+        rows.append([store, *both, f"{rates['with'] / rates['without']:.2f}"])
     return table(columns, rows)
 
 
