@@ -7,14 +7,18 @@ DESTDIR ?=
 PYTHON = /usr/bin/python3
 SOURCES = $(shell find src include examples tests bench -name '*.[ch]')
 
-# How long `make fuzz` lets each target run, in seconds.
+# How long `make fuzz` lets each target run, in seconds; `make soak` has its own.
 T ?= 60
 
 # How many seeds `make simulate` runs, and from which one on.
 SEEDS ?= 100000
 FROM ?= 0
 
-.PHONY: all demo test test-full lint bench fuzz simulate convict fmt install clean help
+# What `make storm` and `make soak` are told: STORE, BROKER, MESSAGES, KILLS, SEED,
+# WINDOW, JSON.
+chosen = $(foreach name,$(1),$(if $($(name)),--$(shell echo $(name) | tr A-Z a-z) $($(name))))
+
+.PHONY: all demo test test-full lint bench fuzz simulate convict storm soak fmt install clean help
 
 all: build/build.ninja ## build everything into build/
 	ninja -C build
@@ -41,6 +45,17 @@ bench: ## measure throughput and latency against real servers
 	meson setup --reconfigure build -Draw_mqtt=true
 	$(MAKE) all
 	$(PYTHON) bench/bench.py build/bench.json docs/bench.svg
+
+storm: ## kill everything while 100,000 messages cross; STORE, BROKER, MESSAGES, KILLS, SEED
+	tools/install-packages
+	$(MAKE) all
+	$(PYTHON) tests/storm/run.py $(call chosen,STORE BROKER MESSAGES KILLS SEED WINDOW JSON)
+
+soak: ## ten minutes (T=600) of trouble; what workers take is given back
+	tools/install-packages
+	$(MAKE) all
+	$(PYTHON) tests/storm/soak.py $(call chosen,STORE BROKER SEED JSON) \
+		$(if $(filter command line environment,$(origin T)),--t $(T))
 
 fuzz: build-fuzz/build.ninja ## fuzz each parser for T seconds (60)
 	ninja -C build-fuzz fuzz
@@ -70,7 +85,7 @@ install: all ## install below PREFIX (/usr/local), staged in DESTDIR
 	meson install -C build $(if $(DESTDIR),--destdir=$(abspath $(DESTDIR)))
 
 clean: ## remove what was built
-	rm -rf build build-clang build-fuzz build-sanitize build-test
+	rm -rf build build-clang build-fuzz build-sanitize build-test build-tsan
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \

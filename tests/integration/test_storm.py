@@ -1,156 +1,141 @@
 # SPDX-License-Identifier: MIT
 """Two services, two workers each; everything is killed while they talk."""
 
-import random
-from collections import Counter
+import copy
+from types import SimpleNamespace
 
 import pytest
 
-from support.process import wait_until
-from support.service import INBOX, OUTBOX, event
-
-KEYS = 10
-WINDOW = 256
-
-
-class Side:
-    """A service that sends to the other one, and its workers."""
-
-    def __init__(self, service, other):
-        self.service = service
-        self.topic = f"event.{service.name}.{other}.told"
-        self.workers = [service.start(), service.start(relay="standby")]
-        self.written = 0
-
-    def write(self, number):
-        """Every other row has one of the keys."""
-        self.service.insert(
-            *[
-                event(
-                    topic=self.topic,
-                    message_id=f"{self.service.name}-{i}",
-                    ordering_key=f"key-{i % KEYS}" if i % 2 else None,
-                )
-                for i in range(self.written, self.written + number)
-            ]
-        )
-        self.written += number
-
-    def published(self):
-        return self.service.count(OUTBOX, "published")
-
-    def kill_worker(self, chance):
-        self.workers.pop(chance.randrange(2)).kill()
-        self.workers.append(self.service.postbus.worker())
-
-    def names(self):
-        return {f"{self.service.name}-{i}" for i in range(self.written)}
+from storm import soak, weather
+from storm.judge import judge
+from storm.scene import Options
+from storm.side import Row
+from storm.weather import Evidence
 
 
-def ends(server, number):
-    """Restarts and crashes of a server, in turn, as many as asked for."""
-    for i in range(number):
-        yield (server.stop, server.kill)[i % 2], server.start
-
-
-def plan(kills, servers):
-    """What is ended each time: None is a worker; a server's turn comes once in
-    ten, and twice at least: a restart and a crash."""
-    order = [None] * kills
-    each = max(2, kills // 10)
-    total = each * len(servers)
-    sources = [ends(server, each) for server in servers]
-    for i in range(total):
-        order[kills * (i + 1) // (total + 1)] = next(sources[i % len(servers)])
-    return order
-
-
-def end_something(what, sides, chance):
-    if what is None:
-        chance.choice(sides).kill_worker(chance)
-        return
-    end, start = what
-    end()
-    start()
-
-
-def wait_traffic(sides, part):
-    """Until both have moved on, and neither has finished."""
-    goals = [side.published() + part for side in sides]
-    wait_until(
-        lambda: all(
-            side.published() >= min(goal, side.written)
-            for side, goal in zip(sides, goals)
-        ),
-        90,
-        lambda: "\n".join(side.service.situation() for side in sides),
-    )
-
-
-def judge_wire(wire, side):
-    """First deliveries of each key are in the order that they were written."""
-    seen = {key: [] for key in range(KEYS)}
-    for name in dict.fromkeys(wire):
-        source, number = name.rsplit("-", 1)
-        if source == side.service.name and int(number) % 2:
-            seen[int(number) % KEYS].append(int(number))
-    for numbers in seen.values():
-        assert numbers == sorted(numbers)
-    assert sum(map(len, seen.values())) == side.written // 2
-
-
-def judge_inbox(receiver, sender):
-    arrived = Counter(row["message_id"] for row in receiver.service.inbox())
-    assert set(arrived) == sender.names()
-    assert set(arrived.values()) == {1}
-    assert receiver.service.rejected() == []
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 @pytest.mark.parametrize(
-    ("store", "messages", "kills"),
+    ("store", "broker", "messages", "kills"),
     [
-        ("postgresql", 3000, 8),
-        pytest.param("postgresql", 20000, 40, marks=pytest.mark.slow),
-        pytest.param("sqlite", 20000, 40, marks=pytest.mark.slow),
+        ("postgresql", "rabbitmq", 6000, 16),
+        ("sqlite", "rabbitmq", 2000, 6),
+        ("postgresql", "mqtt", 2000, 6),
+        slow("postgresql", "rabbitmq", 20000, 60),
+        slow("sqlite", "rabbitmq", 20000, 60),
+        slow("postgresql", "mqtt", 20000, 60),
+        slow("sqlite", "mqtt", 20000, 60),
     ],
 )
-def test_storm_loses_nothing_repeats_nothing_and_keeps_the_order_of_keys(
-    request, new_service, vhost, rabbitmq, store, messages, kills
-):
-    vhost.declare_queue("probe", "event.#")
-    settings = {"window": WINDOW, "prefetch_count": WINDOW}
-    names = ("left", "right")
-    services = [
-        new_service(name, binding_keys=[f"event.{other}.{name}.#"], **settings)
-        for name, other in zip(names, reversed(names))
-    ]
-    sides = [Side(service, other) for service, other in zip(services, reversed(names))]
-    servers = [rabbitmq]
-    if store == "postgresql":
-        servers.append(request.getfixturevalue("postgresql"))
-    seed = random.SystemRandom().randrange(1 << 32)
-    chance = random.Random(seed)
-    print(f"seed {seed}")  # of the workers chosen, for a failure's report
+def test_storm_violates_no_invariant(store, broker, messages, kills):
+    options = Options(store, broker, messages, kills)
+    print(f"seed {options.seed}")
+    evidence = weather.run(options, print)
+    assert len(evidence.ends) > kills
+    assert judge(evidence) == []
 
-    part = messages // 2 // kills
-    for side in sides:
-        side.write(part)
-    for number, what in enumerate(plan(kills, servers)):
-        for side in sides:
-            side.write(part if number < kills - 1 else messages // 2 - kills * part)
-        wait_traffic(sides, chance.randrange(part))
-        end_something(what, sides, chance)
 
-    for side in sides:
-        side.service.wait_count(OUTBOX, messages // 2, "published", timeout=120)
-    for receiver, sender in (sides, list(reversed(sides))):
-        receiver.service.wait_count(INBOX, sender.written, timeout=120)
-    wire = [properties.message_id for _, properties, _ in vhost.take("probe")]
-    assert len(wire) - messages <= 2 * kills * WINDOW
-    for receiver, sender in (sides, list(reversed(sides))):
-        judge_inbox(receiver, sender)
-        judge_wire(wire, sender)
-    for side in sides:
-        assert side.service.count(OUTBOX, "status <> 'published'") == 0
-        for worker in side.workers:
-            worker.stop()
+@pytest.mark.slow
+@pytest.mark.release
+@pytest.mark.parametrize("store", ["postgresql", "sqlite"])
+@pytest.mark.parametrize("broker", ["rabbitmq", "mqtt"])
+def test_workers_give_back_what_they_took(store, broker):
+    options = Options(store, broker)
+    print(f"seed {options.seed}")
+    soaked = soak.run(options, 30, print)
+    assert len(soaked.counts) > 4
+    assert list(soaked.violations()) == []
+
+
+# ---- the judge ----
+
+
+def outbox_row(name, status="published", key=None):
+    return {
+        "message_id": name,
+        "status": status,
+        "ordering_key": key,
+        "retry_count": 0,
+        "last_error": None if status == "published" else "for a reason",
+    }
+
+
+def good():
+    """Of two services, the left of which has sent three events and parked one;
+    the first went out twice, when something was ended."""
+    sent = ["a", "b", "c"]
+    return Evidence(
+        window=1,
+        ledger={
+            "left": {
+                **{name: Row("published", "key", True) for name in sent},
+                "bad": Row("invalid", None, False),
+            },
+            "right": {},
+        },
+        outbox={
+            "left": [
+                *[outbox_row(name, key="key") for name in sent],
+                outbox_row("bad", "invalid"),
+            ],
+            "right": [],
+        },
+        inbox={"left": [], "right": [{"payload": {"id": name}} for name in sent]},
+        rejected={"left": [], "right": []},
+        wire=["a", "a", "b", "c"],
+        relaying=[1, 1],
+        calm={"c"},
+        ends=[SimpleNamespace(sides=["left"])],
+    )
+
+
+def test_judge_acquits_the_innocent():
+    assert judge(good()) == []
+
+
+TAMPERED = {
+    "a row that was never sent": ("L", lambda e: (e.wire.remove("c"), e.outbox["left"].pop(2))),
+    "a row that only says so": ("C", lambda e: e.wire.remove("c")),
+    "a message that nobody wrote": ("G", lambda e: e.wire.append("d")),
+    "an event in the inbox that nobody sent": (
+        "G",
+        lambda e: e.inbox["right"].append({"payload": {"id": "d"}}),
+    ),
+    "a message twice in the inbox": (
+        "X",
+        lambda e: e.inbox["right"].append({"payload": {"id": "a"}}),
+    ),
+    "a message that was acknowledged and is gone": ("A", lambda e: e.inbox["right"].pop()),
+    "a message that was rejected": (
+        "A",
+        lambda e: e.rejected["right"].append({"reason": "of no form"}),
+    ),
+    "a key out of order": ("O", lambda e: e.wire.sort(reverse=True)),
+    "two relays": ("K", lambda e: e.relaying.append(2)),
+    "more duplicates than ends explain": ("D", lambda e: e.wire.append("a")),
+    "a duplicate in the calm": ("D", lambda e: e.calm.add("a")),
+    "a row that is pending still": (
+        "V",
+        lambda e: e.outbox["left"][0].update(status="pending"),
+    ),
+    "an outage that cost an attempt": (
+        "V",
+        lambda e: e.outbox["left"][0].update(retry_count=1),
+    ),
+    "something that never came": ("V", lambda e: e.stuck.append("rows to arrive")),
+    "poison that was sent": ("P", lambda e: e.wire.append("bad")),
+    "poison without a reason": (
+        "P",
+        lambda e: e.outbox["left"][3].update(last_error=None),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", TAMPERED)
+def test_judge_convicts(what):
+    letter, tamper = TAMPERED[what]
+    evidence = copy.deepcopy(good())
+    tamper(evidence)
+    assert letter in {violated for violated, _ in judge(evidence)}

@@ -36,14 +36,16 @@ class Hub:
 
 
 class Peer:
-    """A paho client with a clean session; `messages` is what it has received."""
+    """A paho client; `messages` is what it has received. Its session is clean, or
+    with version 4 it may be kept."""
 
-    def __init__(self, port, *filters, version=5, client_id=None, qos=1):
+    def __init__(self, port, *filters, version=5, client_id=None, qos=1, keep=False):
         self.messages = []
         self._granted = threading.Event()
         self._filters = [(name, qos) for name in filters]
         self.client = paho.Client(
             client_id or f"peer-{uuid.uuid4().hex}",
+            clean_session=None if version == 5 else not keep,
             protocol=paho.MQTTv5 if version == 5 else paho.MQTTv311,
         )
         self.client.on_connect = self._on_connect

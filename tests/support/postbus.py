@@ -4,6 +4,7 @@
 import itertools
 import json
 import os
+import re
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -13,6 +14,7 @@ from support.process import Process, require
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROGRAM = Path(os.environ.get("POSTBUS", ROOT / "build" / "postbus")).absolute()
+COMPLAINT = re.compile(r"Sanitizer|runtime error:|^==\d+==", re.MULTILINE)
 
 
 def _text(raw):
@@ -173,7 +175,6 @@ class Worker(Process):
         assert code == 0, f"the worker ended with {code}\n{self.tail()}"
 
     def close(self):
-        """At the end of a test: gone, and no sanitizer has complained."""
+        """At the end of a test: gone, and no sanitizer has complained, nor Valgrind."""
         self.kill()
-        for complaint in ("Sanitizer", "runtime error:"):
-            assert complaint not in self.output(), self.output()
+        assert not COMPLAINT.search(self.output()), self.output()

@@ -82,7 +82,7 @@ class Server:
         if wait:
             self.wait_ready()
 
-    def wait_ready(self, timeout=120):
+    def wait_ready(self, timeout=300):
         deadline = time.monotonic() + timeout
         while not self.ready():
             if not self.process.running() or time.monotonic() > deadline:
