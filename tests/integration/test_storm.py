@@ -20,7 +20,7 @@ def slow(*values):
 @pytest.mark.parametrize(
     ("store", "broker", "messages", "kills"),
     [
-        ("postgresql", "rabbitmq", 6000, 16),
+        ("postgresql", "rabbitmq", 4000, 10),
         ("sqlite", "rabbitmq", 2000, 6),
         ("postgresql", "mqtt", 2000, 6),
         slow("postgresql", "rabbitmq", 20000, 60),
