@@ -120,9 +120,14 @@ class Side:
         return [worker for worker in self.workers if worker.pid in pids]
 
     def settled_down(self):
-        """Whether one worker has what it wants, and the other stands by."""
-        lanes = sorted(self.service.lanes(worker) or () for worker in self.workers)
-        return lanes == [("running", "running"), self.broker.standby]
+        """Whether each lane runs in one of the workers, and in the other stands by
+        if it must."""
+        lanes = [self.service.lanes(worker) for worker in self.workers]
+        if None in lanes:
+            return False
+        relays, intakes = (sorted(map(str, states)) for states in zip(*lanes))
+        relay, intake = self.broker.standby
+        return relays == ["running", relay] and intakes == ["running", intake]
 
     def replace(self, worker):
         """Kills it; another starts."""

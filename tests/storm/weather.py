@@ -132,11 +132,14 @@ class Storm:
         evidence = self.evidence
         try:
             self.scene.wait_arrival()
+            for side in self.scene.sides:
+                self.scene.wait(side.settled_down, "lanes to run")
         except StandsStill as why:
             evidence.stuck.append(str(why))
         for side in self.scene.sides:
             for worker in side.workers:
-                worker.stop()
+                if code := worker.terminate():
+                    evidence.stuck.append(f"a worker ended with {code}\n{worker.tail()}")
             evidence.ledger[side.name] = side.ledger
             evidence.outbox[side.name] = side.service.outbox()
             evidence.inbox[side.name] = side.service.inbox()
