@@ -42,8 +42,6 @@ struct postgres_look {
 /* The connection that listens. */
 struct postgres_ears {
 	PGconn *conn;	 /* NULL: none for now */
-	short events;	 /* what connecting waits for */
-	bool connected;	 /* LISTEN was sent */
 	usec_t retry_at; /* monotonic */
 };
 

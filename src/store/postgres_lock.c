@@ -188,6 +188,7 @@ void postgres_unlock(struct store *base)
 
 /* ---- waking: a connection that does nothing but LISTEN ---- */
 
+static const usec_t listen_within = 500 * USEC_PER_MSEC;
 static const usec_t deaf_for = 5 * USEC_PER_SEC;
 
 void postgres_deafen(struct postgres_ears *ears)
@@ -197,6 +198,28 @@ void postgres_deafen(struct postgres_ears *ears)
 					       clock_monotonic() + deaf_for};
 }
 
+/* The other connection has just been made to the same server, so this one takes
+ * moments, or there is something wrong. */
+static bool connect_ears(struct postgres_ears *ears)
+{
+	usec_t deadline = clock_monotonic() + listen_within;
+	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
+
+	while (state != PGRES_POLLING_OK) {
+		struct pollfd fd = {PQsocket(ears->conn), POLLIN, 0};
+		usec_t left = deadline - clock_monotonic();
+
+		if (state == PGRES_POLLING_WRITING)
+			fd.events = POLLOUT;
+		if (state == PGRES_POLLING_FAILED || left <= 0 ||
+		    poll(&fd, 1, (int)(left / USEC_PER_MSEC) + 1) <= 0)
+			return false;
+		state = PQconnectPoll(ears->conn);
+	}
+	PQsetnonblocking(ears->conn, 1);
+	return PQsendQuery(ears->conn, "LISTEN event_bus_outbound_event") != 0;
+}
+
 static void prick_up(struct postgres_store *store)
 {
 	struct postgres_ears *ears = &store->ears;
@@ -204,40 +227,10 @@ static void prick_up(struct postgres_store *store)
 	if (!store->target.notify || store->conn == NULL ||
 	    clock_monotonic() < ears->retry_at)
 		return;
-	ears->events = POLLOUT;
 	ears->conn = postgres_target_connect(&store->target, store->conn);
-	if (ears->conn == NULL || PQstatus(ears->conn) == CONNECTION_BAD)
+	if (ears->conn == NULL || PQstatus(ears->conn) == CONNECTION_BAD ||
+	    !connect_ears(ears))
 		postgres_deafen(ears);
-}
-
-/* One step towards LISTEN, as far as it goes without waiting. */
-static void connect_ears(struct postgres_ears *ears)
-{
-	struct pollfd fd = {PQsocket(ears->conn), ears->events, 0};
-
-	if (poll(&fd, 1, 0) <= 0)
-		return;
-	switch (PQconnectPoll(ears->conn)) {
-	case PGRES_POLLING_FAILED:
-		postgres_deafen(ears);
-		break;
-	case PGRES_POLLING_READING:
-		ears->events = POLLIN;
-		break;
-	case PGRES_POLLING_WRITING:
-		ears->events = POLLOUT;
-		break;
-	case PGRES_POLLING_OK:
-		PQsetnonblocking(ears->conn, 1);
-		ears->connected = PQsendQuery(ears->conn,
-					      "LISTEN "
-					      "event_bus_outbound_event") != 0;
-		if (!ears->connected)
-			postgres_deafen(ears);
-		break;
-	default:
-		break;
-	}
 }
 
 int postgres_wake_fd(struct store *base)
@@ -247,8 +240,6 @@ int postgres_wake_fd(struct store *base)
 
 	if (ears->conn == NULL)
 		prick_up(store);
-	if (ears->conn != NULL && !ears->connected)
-		connect_ears(ears);
 	return ears->conn == NULL ? -1 : PQsocket(ears->conn);
 }
 
@@ -289,7 +280,7 @@ bool postgres_woken(struct store *base)
 	struct postgres_ears *ears = &store->ears;
 	bool told, heard;
 
-	if (ears->conn == NULL || !ears->connected)
+	if (ears->conn == NULL)
 		return false;
 	if (PQflush(ears->conn) < 0 || PQconsumeInput(ears->conn) == 0) {
 		postgres_deafen(ears);
