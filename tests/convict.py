@@ -62,7 +62,7 @@ JUDGES = {
         "simulation",
         "test_routing.py::test_unroutable_command_is_tried_again_and_then_ends_as_error",
     ],
-    "sleeper-goes-on": ["simulation", "unit_relay_lock"],
+    "sleeper-goes-on": ["unit_relay_lock"],
     "stalled-forgets": ["simulation", "unit_intake"],
     "suback-ignored": [
         "test_mqtt_peers.py::test_a_refused_subscription_is_an_error_with_its_reason"
