@@ -82,6 +82,10 @@ int postgres_target_parse(struct postgres_target *target, const char *url,
 			  struct error *err);
 void postgres_target_finish(struct postgres_target *target);
 
+/* How many hosts it names, and making the second of them the first. */
+int postgres_target_hosts(const struct postgres_target *target);
+void postgres_target_next_host(struct postgres_target *target);
+
 /* Begins a connection; `like` is one whose very server it shall reach, or NULL.
  * NULL when memory has run out. */
 PGconn *postgres_target_connect(const struct postgres_target *target,

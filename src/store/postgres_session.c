@@ -103,17 +103,44 @@ static int set_up(struct postgres_store *store, struct error *err)
 	return postgres_run(store, &query, NULL, NULL, err);
 }
 
-int postgres_connect(struct postgres_store *store, struct error *err)
+static int begin(struct postgres_store *store, struct error *err)
 {
-	int status;
-
 	store->conn = postgres_target_connect(&store->target, NULL);
 	if (store->conn == NULL)
 		return error_set(err, STATUS_NO_MEMORY,
 				 "no memory for a connection");
 	PQsetErrorVerbosity(store->conn, PQERRORS_VERBOSE);
 	take_name(store);
-	status = shake_hands(store, err);
+	return shake_hands(store, err);
+}
+
+/* libpq waits for ever on the first host that does not answer: each has its
+ * share of the time, and then the next one is the first. */
+static int reach_any_host(struct postgres_store *store, struct error *err)
+{
+	usec_t deadline = store->deadline;
+	int hosts = postgres_target_hosts(&store->target);
+	int status;
+	bool late;
+
+	do {
+		usec_t now = clock_monotonic();
+
+		postgres_disconnect(store);
+		store->deadline = now + (deadline - now) / hosts;
+		status = begin(store, err);
+		late = clock_monotonic() >= store->deadline;
+		if (status < 0 && late)
+			postgres_target_next_host(&store->target);
+	} while (status < 0 && late && --hosts > 0);
+	store->deadline = deadline;
+	return status;
+}
+
+int postgres_connect(struct postgres_store *store, struct error *err)
+{
+	int status = reach_any_host(store, err);
+
 	if (status == 0)
 		status = set_up(store, err);
 	if (status < 0)

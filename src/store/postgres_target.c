@@ -167,6 +167,66 @@ void postgres_target_finish(struct postgres_target *target)
 	target->options = NULL;
 }
 
+/* ---- several hosts ---- */
+
+/* These list one for each host, or one for all. */
+static bool is_list(const PQconninfoOption *option)
+{
+	return option->val != NULL &&
+	       (strcmp(option->keyword, "host") == 0 ||
+		strcmp(option->keyword, "hostaddr") == 0 ||
+		strcmp(option->keyword, "port") == 0);
+}
+
+int postgres_target_hosts(const struct postgres_target *target)
+{
+	int most = 1;
+
+	for (const PQconninfoOption *at = target->options; at->keyword != NULL;
+	     at++) {
+		int hosts = 1;
+
+		if (!is_list(at))
+			continue;
+		for (const char *c = at->val; *c != '\0'; c++)
+			hosts += *c == ',';
+		most = hosts > most ? hosts : most;
+	}
+	return most;
+}
+
+static void reverse(char *text, size_t len)
+{
+	for (size_t i = 0; i < len / 2; i++) {
+		char c = text[i];
+
+		text[i] = text[len - 1 - i];
+		text[len - 1 - i] = c;
+	}
+}
+
+/* "a,b,c" becomes "b,c,a". */
+static void rotate(char *list)
+{
+	size_t first = strcspn(list, ",");
+	size_t len = strlen(list);
+
+	if (first == len)
+		return;
+	reverse(list, len);
+	reverse(list, len - first - 1);
+	reverse(list + len - first, first);
+}
+
+void postgres_target_next_host(struct postgres_target *target)
+{
+	for (PQconninfoOption *at = target->options; at->keyword != NULL; at++)
+		if (is_list(at))
+			rotate(at->val);
+}
+
+/* ---- connecting ---- */
+
 /* The later of two parameters of one name is what counts. */
 struct parameters {
 	const char *names[PARAMETERS + 1];
