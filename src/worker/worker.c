@@ -5,18 +5,17 @@
 #include <errno.h>
 #include <malloc.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/testing.h"
 #include "store/store.h"
 #include "worker/runner.h"
+#include "worker/signals.h"
 
 enum { LANES = 2, HOST_SIZE = 256 };
 
@@ -35,7 +34,6 @@ struct worker {
 	struct store *store;
 	char id[UUID_TEXT_SIZE];
 	char hostname[HOST_SIZE];
-	int signal_fd;
 	int notify_fd;
 	bool stop;
 	bool store_away; /* the last call to the store failed */
@@ -345,36 +343,14 @@ static void look_at_config(struct worker *worker, usec_t now)
 
 /* ---- signals ---- */
 
-static int watch_signals(struct worker *worker, struct error *err)
-{
-	sigset_t set;
-
-	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	worker->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	worker->notify_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (worker->signal_fd < 0 || worker->notify_fd < 0)
-		return error_set(err, STATUS_FAILED,
-				 "cannot watch for signals: %s",
-				 strerror(errno));
-	return 0;
-}
-
 /* SIGHUP: whatever the config's version, its files may have changed too. */
 static void read_signals(struct worker *worker)
 {
-	struct signalfd_siginfo info;
+	bool hangup;
 
-	while (read(worker->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo == SIGHUP)
-			worker->look_at = worker->seen_version = 0;
-		else
-			worker->stop = true;
-	}
+	signals_read(&worker->stop, &hangup);
+	if (hangup)
+		worker->look_at = worker->seen_version = 0;
 }
 
 /* ---- the process ---- */
@@ -397,7 +373,7 @@ static int open_store(struct worker *worker, struct error *err)
 			worker->store->driver->close(worker->store);
 		worker->store = NULL;
 		trouble(worker, err);
-		poll(&(struct pollfd){worker->signal_fd, POLLIN, 0}, 1, 1000);
+		poll(&(struct pollfd){signals_fd(), POLLIN, 0}, 1, 1000);
 		read_signals(worker);
 	}
 }
@@ -419,7 +395,7 @@ static void give_memory_back(struct worker *worker)
 static void turn(struct worker *worker)
 {
 	usec_t now = clock_monotonic();
-	struct pollfd fds[] = {{worker->signal_fd, POLLIN, 0},
+	struct pollfd fds[] = {{signals_fd(), POLLIN, 0},
 			       {worker->notify_fd, POLLIN, 0}};
 	eventfd_t count;
 	usec_t until;
@@ -476,24 +452,32 @@ static void share_one_heap(void)
 	mallopt(M_TRIM_THRESHOLD, 8 * 1024 * 1024);
 }
 
+static int make_notify_fd(struct worker *worker, struct error *err)
+{
+	worker->notify_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (worker->notify_fd >= 0)
+		return 0;
+	return error_set(err, STATUS_FAILED, "cannot make a descriptor: %s",
+			 strerror(errno));
+}
+
 int worker_run(const struct worker_options *options, struct error *err)
 {
-	struct worker worker = {
-		.options = options, .signal_fd = -1, .notify_fd = -1};
+	struct worker worker = {.options = options, .notify_fd = -1};
 	int status;
 
 	share_one_heap();
 	uuid_generate(worker.id);
 	gethostname(worker.hostname, sizeof(worker.hostname) - 1);
-	status = watch_signals(&worker, err);
+	status = signals_watch(err);
+	if (status == 0)
+		status = make_notify_fd(&worker, err);
 	if (status == 0)
 		status = open_store(&worker, err);
 	if (status == 0)
 		run(&worker);
 	if (worker.store != NULL)
 		worker.store->driver->close(worker.store);
-	if (worker.signal_fd >= 0)
-		close(worker.signal_fd);
 	if (worker.notify_fd >= 0)
 		close(worker.notify_fd);
 	return worker.stop ? 0 : status;

@@ -112,6 +112,7 @@ class Postbus:
         self.database = database
         self.directory = Path(directory)
         self.workers = []
+        self.prefix = []  # a command that becomes the worker
         self.environment = {
             **{k: v for k, v in os.environ.items() if k != "DATABASE_URL"},
             "POSTBUS_DATABASE_URL": database.url,
@@ -154,7 +155,7 @@ class Postbus:
     def worker(self, key="default", *options, **environment):
         """A running worker; close, or the end of the test, ends it."""
         worker = Worker(
-            [require(PROGRAM), "worker", "--config-key", key, *options],
+            [*self.prefix, require(PROGRAM), "worker", "--config-key", key, *options],
             self.directory / f"worker-{len(self.workers)}.log",
             env={**self.environment, **environment},
         )
