@@ -11,12 +11,6 @@ from support.service import INBOX, OUTBOX, encode, envelope, event
 MIB = 1024  # in the kernel's kB
 
 
-def anonymous_memory(worker):
-    status = Path(f"/proc/{worker.pid}/status").read_text()
-    [line] = [line for line in status.splitlines() if line.startswith("RssAnon:")]
-    return int(line.split()[1])
-
-
 def descriptors(worker):
     return len(list(Path(f"/proc/{worker.pid}/fd").iterdir()))
 
@@ -24,7 +18,7 @@ def descriptors(worker):
 @pytest.mark.release
 def test_idle_worker_is_small(service):
     worker = service.start()
-    assert anonymous_memory(worker) < 4 * MIB
+    assert worker.memory() < 4 * MIB
 
 
 def test_descriptors_return_to_what_they_were(service, vhost):

@@ -3,6 +3,7 @@
 
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -80,6 +81,11 @@ class Process:
         before = self._cpu_seconds()
         time.sleep(seconds)
         return self._cpu_seconds() - before < seconds / 8
+
+    def memory(self):
+        """Its anonymous memory, in KiB."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.search(r"RssAnon:\s+(\d+) kB", status)[1])
 
     def _cpu_seconds(self):
         stat = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
