@@ -28,8 +28,8 @@ static void must_be_good(struct store *store)
 {
 	struct runtime_config config;
 	struct error err = {0};
-	int status = store->driver->config_load(store, "default", &config,
-						&err);
+	int status =
+		store->driver->config_load(store, "default", &config, &err);
 
 	MUST(status == 0 || status == STATUS_NOT_FOUND);
 	if (status < 0)

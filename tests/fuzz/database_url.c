@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any text as a database URL on the command line: with a password it is refused,
- * and no sentence shows more of it than it should.
+ * Any text as a database URL on the command line: with a password it is
+ * refused, and no sentence shows more of it than it should.
  */
 #include "fuzz.h"
 

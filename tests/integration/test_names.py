@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from support.process import wait_until
-from support.service import event, message
+from support.service import INBOX, event, message
 from support.servers import HOST
 
 ENDED = 6  # seconds: a drain, and what it takes to give up a call
