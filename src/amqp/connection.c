@@ -21,6 +21,7 @@ struct connection *connection_create(const struct connection_options *options)
 		return NULL;
 	connection->options = *options;
 	connection->frame_max = FRAME_OUR_MAX;
+	connection->content.longest = options->longest_kept;
 	init_amqp_pool(&connection->pool, POOL_PAGE);
 	buffer_append(&connection->output, "AMQP\0\0\x09\x01", 8);
 	if (connection->output.failed) {
@@ -111,6 +112,7 @@ static int tell_delivery(struct connection *connection,
 	delivery->redelivered = deliver->redelivered;
 	delivery->routing_key = span_of_bytes(deliver->routing_key);
 	delivery->body = message->body;
+	delivery->full_size = message->full_size;
 	if (properties_read(&delivery->properties, message->properties, arena,
 			    &connection->error) < 0)
 		return end(connection);

@@ -32,8 +32,9 @@ struct connection_options {
 	struct span virtual_host;
 	struct span username; /* absent: SASL EXTERNAL, by client certificate */
 	struct span password;
-	struct span name;   /* what the broker's tools show */
-	uint16_t heartbeat; /* seconds; 0: none */
+	struct span name;    /* what the broker's tools show */
+	uint16_t heartbeat;  /* seconds; 0: none */
+	size_t longest_kept; /* of a longer body only so many bytes; 0: all */
 };
 
 enum connection_event_kind {
@@ -55,6 +56,7 @@ struct delivered {
 	struct span routing_key;
 	struct properties properties;
 	struct span body;
+	size_t full_size; /* of a body that was cut; else 0 */
 };
 
 struct connection_event {

@@ -21,13 +21,20 @@ static int add_header(struct content *content, struct span payload,
 {
 	struct span properties;
 
-	if (!frame_content_header(payload, &content->missing, &properties))
+	if (!frame_content_header(payload, &content->body_size, &properties))
 		return error_set(err, STATUS_PROTOCOL,
 				 "a message's header frame is malformed");
 	buffer_append_span(&content->bytes, properties);
 	content->header_size = properties.len;
+	content->missing = content->body_size;
 	content->stage = CONTENT_BODY;
 	return 0;
+}
+
+static size_t body_kept(const struct content *content)
+{
+	return buffer_length(&content->bytes) - content->method_size -
+	       content->header_size;
 }
 
 static int add_body(struct content *content, struct span payload,
@@ -36,8 +43,11 @@ static int add_body(struct content *content, struct span payload,
 	if (payload.len > content->missing)
 		return error_set(err, STATUS_PROTOCOL,
 				 "a message's body is longer than announced");
-	buffer_append_span(&content->bytes, payload);
 	content->missing -= payload.len;
+	if (content->longest > 0 &&
+	    payload.len > content->longest - body_kept(content))
+		payload.len = content->longest - body_kept(content);
+	buffer_append_span(&content->bytes, payload);
 	return 0;
 }
 
@@ -53,6 +63,9 @@ static int complete(struct content *content, struct arena *arena,
 	message->properties = (struct span){all.at + content->method_size,
 					    content->header_size};
 	message->body = (struct span){all.at + before, all.len - before};
+	message->full_size = content->body_size > message->body.len
+				     ? (size_t)content->body_size
+				     : 0;
 	message->method =
 		frame_method(&(struct frame){.payload = message->fields});
 	content->stage = CONTENT_NONE;

@@ -20,6 +20,9 @@ struct content {
 	enum content_stage stage; /* what must come next */
 	size_t method_size;
 	size_t header_size;
+	size_t longest;	     /* of a longer body only so many bytes are kept;
+			      * 0: all. Outlives a message */
+	uint64_t body_size;  /* as announced */
 	uint64_t missing;    /* bytes of the body */
 	struct buffer bytes; /* method, header and body one after the other */
 };
@@ -30,6 +33,7 @@ struct message {
 	struct span fields; /* the method frame's payload */
 	struct span properties;
 	struct span body;
+	size_t full_size; /* of the body, if it was cut; else 0 */
 };
 
 void content_finish(struct content *content);

@@ -62,6 +62,17 @@ static uint16_t heartbeat_of(const struct runtime_config *config)
 	return (uint16_t)(seconds < HEARTBEAT_MAX ? seconds : HEARTBEAT_MAX);
 }
 
+/* What is beyond max_message_bytes is rejected, with as much of it as a
+ * database takes without delay. */
+static size_t longest_kept(const struct runtime_config *config)
+{
+	enum { LEAST = 1024 * 1024 };
+
+	return config->max_message_bytes < LEAST
+		       ? LEAST
+		       : (size_t)config->max_message_bytes;
+}
+
 void rabbitmq_login(struct rabbitmq *rabbitmq)
 {
 	struct connection_options options = {
@@ -69,6 +80,7 @@ void rabbitmq_login(struct rabbitmq *rabbitmq)
 			span_of(rabbitmq->config->rabbitmq.virtual_host),
 		.name = span_of(rabbitmq->name),
 		.heartbeat = heartbeat_of(rabbitmq->config),
+		.longest_kept = longest_kept(rabbitmq->config),
 	};
 	struct error cause;
 

@@ -371,70 +371,6 @@ static void a_row_that_is_kept_locked_fails_its_batch_for_now(void **state)
 	must(kit, settle(kit, kit->store, seq));
 }
 
-/* ---- transactions that are in each other's way ---- */
-
-/* The next `times` changes of that table end so; a sequence counts them over
- * every rollback. */
-static void obstruct(struct kit *kit, const char *table, const char *code,
-		     int64_t times)
-{
-	sql_run(kit, "CREATE SEQUENCE tries");
-	sql_run(kit,
-		"CREATE FUNCTION obstruct() RETURNS trigger "
-		"LANGUAGE plpgsql AS $$ BEGIN "
-		"IF nextval('%s.tries') <= %lld THEN "
-		"RAISE EXCEPTION 'in the way' USING ERRCODE = '%s'; END IF; "
-		"RETURN NEW; END $$",
-		kit->place, (long long)times, code);
-	sql_run(kit,
-		"CREATE TRIGGER obstruct BEFORE INSERT OR UPDATE ON %s "
-		"FOR EACH ROW EXECUTE FUNCTION obstruct()",
-		table);
-}
-
-static void clear_the_way(struct kit *kit)
-{
-	sql_run(kit, "DROP FUNCTION obstruct CASCADE");
-	sql_run(kit, "DROP SEQUENCE tries");
-}
-
-static void a_serialization_failure_is_tried_again(void **state)
-{
-	struct kit *kit = *state;
-	int64_t seq = WRITE(kit, .topic = NULL);
-	struct inbox_row row;
-
-	must(kit, lock(kit, kit->store));
-	obstruct(kit, "event_bus_inbound_event", "40001", 3);
-	must(kit, accept_one(kit, kit->store, &row));
-	assert_int_equal(row.result, INBOX_ACCEPTED);
-	clear_the_way(kit);
-	obstruct(kit, "event_bus_outbound_event", "40001", 3);
-	must(kit, settle(kit, kit->store, seq));
-	assert_sql(kit, "SELECT count(*) FROM event_bus_inbound_event", "1");
-	assert_sql(kit, "SELECT status FROM event_bus_outbound_event",
-		   "published");
-}
-
-static void a_deadlock_is_tried_again_and_not_for_ever(void **state)
-{
-	struct kit *kit = *state;
-	int64_t seq = WRITE(kit, .topic = NULL);
-	struct inbox_row row;
-
-	must(kit, lock(kit, kit->store));
-	obstruct(kit, "event_bus_inbound_event", "40P01", INT32_MAX);
-	assert_int_equal(accept_one(kit, kit->store, &row), STATUS_AWAY);
-	assert_non_null(strstr(kit->err.text, "in the way"));
-	assert_sql(kit, "SELECT last_value > 1 FROM tries", "t");
-	clear_the_way(kit);
-	obstruct(kit, "event_bus_outbound_event", "40P01", INT32_MAX);
-	assert_int_equal(settle(kit, kit->store, seq), STATUS_AWAY);
-	clear_the_way(kit);
-	must(kit, accept_one(kit, kit->store, &row));
-	must(kit, settle(kit, kit->store, seq)); /* the lock is held still */
-}
-
 /* ---- a holder that stands still ---- */
 
 static void beat(struct kit *kit, struct store *store, const char *relay_state)
@@ -638,8 +574,6 @@ static const struct CMUnitTest tests[] = {
 	STORE_TEST(a_reply_lost_before_the_commit_leaves_nothing),
 	STORE_TEST(a_table_that_is_kept_locked_costs_no_session),
 	STORE_TEST(a_row_that_is_kept_locked_fails_its_batch_for_now),
-	STORE_TEST(a_serialization_failure_is_tried_again),
-	STORE_TEST(a_deadlock_is_tried_again_and_not_for_ever),
 	STORE_TEST(a_holder_whose_heart_stopped_is_replaced),
 	STORE_TEST(a_holder_whose_heart_beats_is_left_alone),
 	STORE_TEST(a_holder_of_slow_heartbeats_is_given_their_time),

@@ -176,6 +176,23 @@ def test_message_over_the_limit_is_refused_on_either_side(new_service, vhost):
     assert "max_message_bytes" in service.rejected()[0]["reason"]
 
 
+@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
+def test_message_far_over_the_limit_is_rejected_and_others_flow(service, vhost, store):
+    """More than a database takes in the time that it is given."""
+    worker = service.start()
+    large = encode(envelope(message_id="large", payload="x" * (50 << 20)))
+    vhost.publish(large)
+    vhost.publish(encode(envelope(message_id="good")))
+    service.wait_count(INBOX, 1)
+    [row] = service.database.rows(
+        f"SELECT length(body) AS kept, reason, message_id FROM {REJECTED}"
+    )
+    assert row["kept"] == 1 << 20
+    assert f"found {len(large)} bytes" in row["reason"]
+    wait_until(lambda: vhost.count("orders") == 0)
+    worker.stop()
+
+
 def test_same_message_again_is_ignored(service, vhost):
     service.start()
     vhost.publish_all([message(message_id="once")] * 5)

@@ -117,8 +117,10 @@ def test_consumer_that_is_timed_out_comes_back_and_stores_each_message_once(
         with closing(service.database.connect()) as application:
             application.execute("BEGIN IMMEDIATE")
             vhost.publish_all(message(message_id=f"m-{i}") for i in range(20))
-            worker.wait_for_line("intake", "away", "timed out", timeout=60)
+            worker.wait_for_line("intake", "stalled")
+            wait_until(lambda: vhost.count("orders") == 20, 60)  # it has them back
             application.execute("COMMIT")
+        worker.wait_for_line("intake", "away", "timed out")
         service.wait_count(INBOX, 20)
         wait_until(lambda: vhost.count("orders") == 0)
         service.wait_lanes(worker, "running", "running")

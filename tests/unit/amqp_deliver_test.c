@@ -70,6 +70,28 @@ static void an_announced_size_is_not_believed(void **state)
 	peer_end(&peer);
 }
 
+static void a_long_body_is_cut_and_the_next_one_comes_whole(void **state)
+{
+	struct connection_options options = peer_options;
+	struct span none = {"\0\0", 2}; /* properties */
+	struct peer peer;
+
+	(void)state;
+	options.longest_kept = 6;
+	peer_open(&peer, &options, 0, 0);
+	peer_say_deliver(&peer, 1);
+	peer_say_content(&peer, none, SPAN_LIT("seven bytes"));
+	peer_expect(&peer, CONNECTION_DELIVERED);
+	assert_span(peer.event.delivery.body, "seven ");
+	assert_int_equal(peer.event.delivery.full_size, 11);
+	peer_say_deliver(&peer, 2);
+	peer_say_content(&peer, none, SPAN_LIT("sixsix"));
+	peer_expect(&peer, CONNECTION_DELIVERED);
+	assert_span(peer.event.delivery.body, "sixsix");
+	assert_int_equal(peer.event.delivery.full_size, 0);
+	peer_end(&peer);
+}
+
 static void a_body_longer_than_announced_ends_the_connection(void **state)
 {
 	static const char header[] =
@@ -163,6 +185,8 @@ int main(void)
 		cmocka_unit_test(a_delivery_may_come_byte_by_byte),
 		cmocka_unit_test(a_delivery_outlives_the_input_it_came_in),
 		cmocka_unit_test(an_announced_size_is_not_believed),
+		cmocka_unit_test(
+			a_long_body_is_cut_and_the_next_one_comes_whole),
 		cmocka_unit_test(
 			a_body_longer_than_announced_ends_the_connection),
 		cmocka_unit_test(
