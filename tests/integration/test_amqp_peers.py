@@ -328,6 +328,29 @@ def test_broken_deliveries_end_the_connection_and_are_not_acknowledged(intake):
     assert service.count(REJECTED) == 0
 
 
+def test_a_consumer_that_is_timed_out_comes_back_and_stores_the_message_once(intake):
+    """Before it was stored, and when it was stored already."""
+    late = say(
+        spec.Channel.Close(
+            406, "PRECONDITION_FAILED - delivery acknowledgement timed out", 0, 0
+        )
+    )
+    consume = first_message(encode(envelope(message_id="m")))
+    tables = [
+        {"Basic.Consume": lambda *said: consume(*said) + late()},
+        {"Basic.Ack": late},
+    ]
+    with ScriptedAMQP({"Basic.Consume": consume}, first=tables) as broker:
+        service = intake(broker, retry_interval_seconds=0.05)
+        worker = service.postbus.worker()
+        worker.wait_for_line("intake", "away", "timed out")
+        wait_until(lambda: len(broker.acknowledged) == 2)
+        worker.stop()
+        assert broker.connections == 3
+    assert service.count(INBOX) == 1
+    assert service.count(REJECTED) == 0
+
+
 def test_the_same_delivery_again_and_again_is_one_row(intake):
     """A broker that forgets every acknowledgement, as one that is killed does."""
     body = encode(envelope(message_id="m"))

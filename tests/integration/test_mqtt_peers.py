@@ -131,6 +131,25 @@ def test_wrong_credentials_are_named(on):
         service.wait_error(worker, "wrong username or password")
 
 
+def test_a_password_reaches_the_broker_and_nothing_else(on):
+    canary = "Kn0blauchbaguette-23"
+    heard = []
+
+    def refuse(_, body):
+        heard.append(body)
+        return packet(CONNACK, b"\0\x86\0")
+
+    with ScriptedMQTT({CONNECT: refuse}) as broker:
+        service = on(broker, intake_enabled=False, username="u", password="env:CANARY")
+        worker = service.postbus.worker(CANARY=canary)
+        service.wait_error(worker, "wrong username or password")
+        commands = [["status", "--json"], ["config", "show", "default"], ["status"]]
+        shown = [service.postbus.run(*command).stdout for command in commands]
+        shown += [worker.output(), str(service.beat(worker))]
+    assert canary.encode() in heard[0]
+    assert not any(canary in text for text in shown)
+
+
 def test_a_window_of_one_lets_every_row_through(on):
     """The broker's receive maximum is 1."""
     narrow = packet(CONNACK, b"\0\0\3\x21\0\1")

@@ -1,39 +1,30 @@
 # SPDX-License-Identifier: MIT
 """What RabbitMQ refuses by its own rules parks or goes again; others flow."""
 
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 
 import pytest
 
 from support.process import wait_until
-from support.service import INBOX, event, message
+from support.service import event
+
+
+DEFAULT_SIZE = 128 << 20
 
 
 @contextmanager
-def settings(rabbitmq, **values):
-    """Of the server's application, for channels that are opened meanwhile."""
-    for name, value in values.items():
-        rabbitmq.eval(f"application:set_env(rabbit, {name}, {value})")
+def message_size(rabbitmq, most):
+    """What the server takes on channels that are opened meanwhile."""
+    rabbitmq.eval(f"application:set_env(rabbit, max_message_size, {most})")
     try:
         yield
     finally:
-        for name, value in before(values).items():
-            rabbitmq.eval(f"application:set_env(rabbit, {name}, {value})")
-
-
-def before(values):
-    """As the server's own defaults are."""
-    defaults = {
-        "max_message_size": 134217728,
-        "consumer_timeout": 1800000,
-        "channel_tick_interval": 60000,
-    }
-    return {name: defaults[name] for name in values}
+        rabbitmq.eval(f"application:set_env(rabbit, max_message_size, {DEFAULT_SIZE})")
 
 
 def test_message_over_the_brokers_limit_fails_alone(rabbitmq, new_service, vhost):
     vhost.declare_queue("probe", "event.orders.#")
-    with settings(rabbitmq, max_message_size=20000):
+    with message_size(rabbitmq, 20000):
         service = new_service("orders", max_retry_count=2, retry_base_seconds=0.1)
         worker = service.start()
         rows = [event(message_id=f"m-{i}") for i in range(20)]
@@ -106,23 +97,3 @@ def test_full_queue_that_refuses_is_tried_again_until_there_is_room(
     assert {row["status"] for row in rows} == {"published"}
     taken += vhost.take("probe")
     assert sorted(p.message_id for _, p, _ in taken) == ["1", "2"]
-
-
-def test_consumer_that_is_timed_out_comes_back_and_stores_each_message_once(
-    rabbitmq, service, vhost
-):
-    """The database is held for longer than RabbitMQ waits for an acknowledgement."""
-    with settings(rabbitmq, consumer_timeout=1500, channel_tick_interval=500):
-        worker = service.start()
-        with closing(service.database.connect()) as application:
-            application.execute("BEGIN IMMEDIATE")
-            vhost.publish_all(message(message_id=f"m-{i}") for i in range(20))
-            worker.wait_for_line("intake", "stalled")
-            wait_until(lambda: vhost.count("orders") == 20, 60)  # it has them back
-            application.execute("COMMIT")
-        worker.wait_for_line("intake", "away", "timed out")
-        service.wait_count(INBOX, 20)
-        wait_until(lambda: vhost.count("orders") == 0)
-        service.wait_lanes(worker, "running", "running")
-        assert service.rejected() == []
-        worker.stop()
