@@ -10,11 +10,6 @@ from support.service import INBOX, event, message
 pytestmark = pytest.mark.release
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store(request):
-    return request.param
-
-
 def crosses(service, vhost, name, scheduled=True):
     """A row each way, and one that was scheduled for the next second."""
     rows = [event(message_id=f"{name}-now")]
@@ -29,7 +24,15 @@ def crosses(service, vhost, name, scheduled=True):
     wait_until(lambda: service.inbox(f"message_id = '{name}-in'"))
 
 
-@pytest.mark.parametrize("offset", ["+1d", "-1d"])
+@pytest.mark.parametrize(
+    ("store", "offset"),
+    [
+        ("sqlite", "+1d"),
+        ("postgresql", "-1d"),
+        pytest.param("sqlite", "-1d", marks=pytest.mark.slow),
+        pytest.param("postgresql", "+1d", marks=pytest.mark.slow),
+    ],
+)
 def test_clock_that_jumps_by_a_day_holds_nothing_up(
     new_service, vhost, store, tmp_path, offset
 ):

@@ -64,7 +64,9 @@ def frozen(primary):
     primary.freeze()
 
 
-@pytest.mark.parametrize("fail", [killed, frozen])
+@pytest.mark.parametrize(
+    "fail", [pytest.param(killed, marks=pytest.mark.slow), frozen]
+)
 def test_failover_to_a_standby_loses_nothing(primary, standby, vhost, tmp_path, fail):
     vhost.declare_queue("probe", "event.orders.#")
     database = PostgreSQLDatabase(primary, "postgres")
