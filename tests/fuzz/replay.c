@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * replay DIRECTORY: gives a fuzz target every file of its corpus, and a
- * mebibyte of mutations of them, the same ones each time.
+ * replay DIRECTORY BYTES: gives a fuzz target every file of its corpus, and so
+ * many bytes of mutations of them, the same ones each time.
  *
  * For builds without libFuzzer: what it once found stays found.
  */
@@ -13,7 +13,7 @@
 #include "base/random.h"
 #include "fuzz.h"
 
-enum { MAX_SIZE = 4096, MAX_FILES = 256, TOTAL = 1024 * 1024 };
+enum { MAX_SIZE = 4096, MAX_FILES = 256 };
 
 struct seed {
 	uint8_t data[MAX_SIZE];
@@ -88,12 +88,14 @@ static void mutate(struct seed *seed)
 
 int main(int argc, char **argv)
 {
-	size_t total = 0;
+	size_t wanted, total = 0;
 
-	read_corpus(argv[argc - 1]);
+	MUST(argc == 3);
+	read_corpus(argv[1]);
+	wanted = strtoul(argv[2], NULL, 10);
 	for (size_t i = 0; i < seed_count; i++)
 		run(seeds[i].data, seeds[i].size);
-	while (total < TOTAL) {
+	while (total < wanted) {
 		struct seed seed = seeds[random_below(&chance, seed_count)];
 		unsigned times = 1 + (unsigned)random_below(&chance, 4);
 
