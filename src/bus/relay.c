@@ -105,42 +105,52 @@ static void cut_link(struct relay *relay, usec_t now)
 static void stand_by(struct relay *relay, usec_t now, const struct error *why)
 {
 	cut_link(relay, now);
+	relay->holding = false;
 	flight_settled(&relay->flight);
 	relay->settle_at = USEC_NEVER;
 	relay->store_at = now + RELAY_SWEEP_EVERY;
 	relay_set_state(relay, LANE_STANDBY, why);
 }
 
-static void take_lock(struct relay *relay, usec_t now)
+/* Between two holdings others may have had the rows in hand: they are claimed
+ * again. Those that are on the wire get their answers. */
+static void got_lock(struct relay *relay, usec_t now)
+{
+	testing_crash_point("locked");
+	flight_forget_unsent(&relay->flight);
+	relay->holding = true;
+	relay->sweep_at = now;
+	relay_set_link_state(relay);
+}
+
+static void ask_for_lock(struct relay *relay, usec_t now)
 {
 	struct error err;
-	int status;
-
-	if (relay->holding || now < relay->store_at)
-		return;
-	status = relay->store->driver->lock(
+	int status = relay->store->driver->lock(
 		relay->store, relay->config->config_key, "relay", &err);
-	if (status == STATUS_BUSY) {
+
+	if (status == 0)
+		relay->held_at = now;
+	if (status == STATUS_BUSY)
 		stand_by(relay, now, &err);
-	} else if (status < 0) {
+	else if (status < 0)
 		relay_store_failed(relay, now, &err);
-	} else {
-		testing_crash_point("locked");
-		relay->holding = true;
-		relay->held_at = relay->sweep_at = now;
-		relay_set_link_state(relay);
-	}
+	else if (!relay->holding)
+		got_lock(relay, now);
+}
+
+static void take_lock(struct relay *relay, usec_t now)
+{
+	if (!relay->holding && now >= relay->store_at)
+		ask_for_lock(relay, now);
 }
 
 /* A relay that has nothing to settle and no room to claim would not hear that
  * its lock is gone, and that another is at work. */
 static void renew_lock(struct relay *relay, usec_t now)
 {
-	if (!relay->holding || now - relay->held_at < RELAY_SWEEP_EVERY)
-		return;
-	relay->holding = false;
-	relay->store_at = now;
-	take_lock(relay, now);
+	if (relay->holding && now - relay->held_at >= RELAY_SWEEP_EVERY)
+		ask_for_lock(relay, now);
 }
 
 /* A standby is patient for three heartbeats, of a second or more each, and one

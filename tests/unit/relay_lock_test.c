@@ -69,6 +69,27 @@ static void a_blocked_relay_hears_that_its_lock_is_gone(void **state)
 	rig_run_until(rig, relay_report(rig->relay.relay), LANE_BLOCKED);
 }
 
+/* They may have been sent, parked or changed by others. */
+static void rows_in_hand_are_claimed_again_with_the_lock(void **state)
+{
+	struct rig *rig = *state;
+	struct rig_row second;
+
+	knobs(rig)->confirm_delay = SECONDS(1);
+	run_up(rig);
+	rig_event(rig, topic, "key");
+	second = rig_event(rig, topic, "key");
+	while (rig_depth(rig) == 0)
+		rig_run(rig, 1);
+	memory_fail("rig", MEMORY_SESSION_DIES, 1);
+	rig_run_until(rig, relay_report(rig->relay.relay), LANE_STALLED);
+	rig_sql("UPDATE event_bus_outbound_event SET status = 'error' "
+		"WHERE seq = 2");
+	rig_run(rig, SECONDS(10));
+	assert_int_equal(rig_depth(rig), 1);
+	rig_expect(rig, second, "error", "0", NULL);
+}
+
 /* Rows of one key: the first is sent, the others are in hand. */
 static void stop_with_rows_in_hand(struct rig *rig, usec_t duration)
 {
@@ -116,6 +137,7 @@ int main(void)
 		rig_test(a_second_relay_stands_by_and_takes_over),
 		rig_test(a_relay_that_lost_its_lock_publishes_nothing_more),
 		rig_test(a_blocked_relay_hears_that_its_lock_is_gone),
+		rig_test(rows_in_hand_are_claimed_again_with_the_lock),
 		rig_test(a_stop_in_which_the_lock_was_lost_is_noticed_first),
 		rig_test(a_stop_that_cost_no_lock_repeats_nothing),
 	};
