@@ -154,6 +154,17 @@ static int end(struct session *session, const struct pending *pending,
 	return session_leave(session, trap, lasts, err);
 }
 
+/* As long as there is time, see lane_wait. */
+static void await_answer(struct session *session)
+{
+	usec_t before = -1;
+
+	while (!has_answer(session) && session->world->now > before) {
+		before = session->world->now;
+		lane_wait(session->lane, USEC_PER_MSEC);
+	}
+}
+
 int simulated_accept_end(struct store *store, struct inbox_batch *batch,
 			 struct error *err)
 {
@@ -161,8 +172,7 @@ int simulated_accept_end(struct store *store, struct inbox_batch *batch,
 	const struct pending *pending = session->pending;
 	int status;
 
-	while (!session->world->over && !has_answer(session))
-		lane_wait(session->lane, USEC_PER_MSEC);
+	await_answer(session);
 	session->pending = NULL;
 	status = end(session, pending, err);
 	for (size_t i = 0; i < batch->count; i++)

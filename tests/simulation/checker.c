@@ -132,6 +132,10 @@ void checker_sent(struct world *world, struct lane *lane, int64_t seq)
 	if (story_of(world, seq)->expired_for == lane)
 		violated(world, 'P', "row %lld went out expired",
 			 (long long)seq);
+	if (session_holds_lock(lane->session) &&
+	    story_of(world, seq)->status != ROW_PENDING)
+		violated(world, 'D', "row %lld went out settled",
+			 (long long)seq);
 	if (!session_trusts_lock(lane->session))
 		violated(world, 'K', "worker %u sent row %lld without the lock",
 			 lane->worker->number, (long long)seq);

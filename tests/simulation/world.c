@@ -139,17 +139,26 @@ static void pass_until(struct world *world, usec_t end)
 		world->now = end;
 }
 
+/* The calls that wait are nested: one that began later cannot last longer. */
 bool lane_wait(struct lane *lane, usec_t duration)
 {
 	struct world *world = lane->world;
+	struct worker *worker = lane->worker;
+	usec_t latest = world->innermost_ends;
 	usec_t end = world->now + duration;
 
 	do {
-		if (end < lane->worker->frozen_until)
-			end = lane->worker->frozen_until;
+		if (end < worker->frozen_until)
+			end = worker->frozen_until;
+		if (end > latest)
+			end = latest;
+		if (worker->frozen_until > end)
+			worker->frozen_until = end;
+		world->innermost_ends = end;
 		pass_until(world, end);
 	} while (!world->over && !lane->dead &&
-		 world->now < lane->worker->frozen_until);
+		 world->now < worker->frozen_until);
+	world->innermost_ends = latest;
 	return !lane->dead;
 }
 
@@ -274,6 +283,7 @@ static void reset(struct world *world, const struct plan *plan, bool tracing)
 	world->action_count = 0;
 	world->action_order = world->steps = 0;
 	world->healed = world->over = false;
+	world->innermost_ends = USEC_NEVER;
 	memset(world->workers, 0, sizeof(world->workers));
 	memset(&world->database, 0, sizeof(world->database));
 	memset(&world->server, 0, sizeof(world->server));

@@ -75,6 +75,7 @@ struct world {
 	size_t action_count, action_room;
 	uint64_t action_order;
 	uint64_t steps;
+	usec_t innermost_ends; /* the call that waits and began last */
 	bool healed;
 	bool over;
 	struct worker workers[WORKERS_MAX];
