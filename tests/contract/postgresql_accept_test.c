@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/* PostgreSQL alone: batches accepted in one statement or in several, at once or
+ * in two parts, and answers that are lost. */
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "kit_postgres.h"
+#include "proxy.h"
+
+static struct store *open_named(struct kit *kit)
+{
+	struct store *store = NULL;
+	char url[512];
+
+	snprintf(url, sizeof(url), "%s&application_name=%s", kit->url,
+		 kit->place);
+	must(kit, store_open(&store, url, false, &kit->err));
+	return store;
+}
+
+static void make_row(struct inbox_row *row)
+{
+	*row = (struct inbox_row){.body = SPAN_LIT("{}")};
+	envelope_init(&row->envelope);
+	row->envelope.message_id = SPAN_LIT("m-1");
+	row->envelope.message_type = SPAN_LIT("event");
+	row->envelope.topic = SPAN_LIT("event.test.thing.done");
+	row->envelope.event_type = SPAN_LIT("thing.done");
+	row->envelope.chain_depth = 0;
+	row->envelope.payload = SPAN_LIT("{}");
+}
+
+static int accept_one(struct kit *kit, struct store *store,
+		      struct inbox_row *row)
+{
+	struct inbox_batch batch = {"default", "rabbitmq", row, 1};
+
+	make_row(row);
+	return store->driver->accept(store, &batch, &kit->err);
+}
+
+/* ---- answers that are lost ---- */
+
+static struct store *open_through(struct kit *kit, struct proxy *proxy)
+{
+	struct kit_server server = kit_postgres_server();
+	struct store *store = NULL;
+	char url[512];
+
+	snprintf(url, sizeof(url),
+		 "postgresql://%s@127.0.0.1:%d/%s?schema=%s&notify=off",
+		 server.user, proxy_port(proxy), server.database, kit->place);
+	must(kit, store_open(&store, url, false, &kit->err));
+	return store;
+}
+
+static struct proxy *start_proxy(void)
+{
+	return proxy_start((uint16_t)atoi(kit_postgres_server().port));
+}
+
+static void an_insert_whose_reply_is_lost_is_unknown(void **state)
+{
+	struct kit *kit = *state;
+	struct proxy *proxy = start_proxy();
+	struct store *store = open_through(kit, proxy);
+	struct inbox_row row;
+
+	proxy_lose_answers_to(proxy, "m-1");
+	assert_int_equal(accept_one(kit, store, &row), STATUS_UNKNOWN);
+	proxy_lose_answers_to(proxy, NULL);
+	must(kit, accept_one(kit, store, &row));
+	assert_int_equal(row.result, INBOX_DUPLICATE);
+	assert_sql(kit, "SELECT count(*) FROM event_bus_inbound_event", "1");
+	store->driver->close(store);
+	proxy_stop(proxy);
+}
+
+static void a_commit_whose_reply_is_lost_is_unknown(void **state)
+{
+	struct kit *kit = *state;
+	struct proxy *proxy = start_proxy();
+	struct store *store = open_through(kit, proxy);
+	struct inbox_row rows[2];
+	struct inbox_batch batch = {"default", "rabbitmq", rows, 2};
+
+	make_row(&rows[0]);
+	make_row(&rows[1]);
+	rows[1].rejected = SPAN_LIT("no good");
+	proxy_lose_answers_to(proxy, "COMMIT");
+	assert_int_equal(store->driver->accept(store, &batch, &kit->err),
+			 STATUS_UNKNOWN);
+	proxy_lose_answers_to(proxy, NULL);
+	must(kit, accept_one(kit, store, &rows[0]));
+	assert_int_equal(rows[0].result, INBOX_DUPLICATE);
+	assert_sql(kit, "SELECT count(*) FROM event_bus_rejected_message", "1");
+	store->driver->close(store);
+	proxy_stop(proxy);
+}
+
+static void a_reply_lost_before_the_commit_leaves_nothing(void **state)
+{
+	struct kit *kit = *state;
+	struct proxy *proxy = start_proxy();
+	struct store *store = open_through(kit, proxy);
+	struct inbox_row row;
+
+	proxy_lose_answers_to(proxy, "ON CONFLICT");
+	assert_int_equal(accept_one(kit, store, &row), STATUS_AWAY);
+	proxy_lose_answers_to(proxy, NULL);
+	must(kit, accept_one(kit, store, &row));
+	assert_int_equal(row.result, INBOX_ACCEPTED);
+	store->driver->close(store);
+	proxy_stop(proxy);
+}
+
+/* ---- a batch accepted in two parts ---- */
+
+static int end_when_ready(struct kit *kit, struct store *store,
+			  struct inbox_batch *batch)
+{
+	for (;;) {
+		struct wait wait;
+
+		wait_init(&wait);
+		if (store->driver->accept_ready(store, &wait))
+			break;
+		assert_int_equal(wait.count, 1);
+		poll(wait.fds, wait.count, 100);
+	}
+	return store->driver->accept_end(store, batch, &kit->err);
+}
+
+static void a_batch_in_two_parts_is_accepted_like_any_other(void **state)
+{
+	struct kit *kit = *state;
+	struct store *store = open_named(kit);
+	struct inbox_row rows[4];
+	struct inbox_batch batch = {"default", "rabbitmq", rows, 4};
+
+	must(kit, accept_one(kit, store, &rows[0]));
+	for (int i = 0; i < 4; i++)
+		make_row(&rows[i]);
+	rows[1].envelope.message_id = SPAN_LIT("m-2");
+	rows[2].envelope.message_id = SPAN_NONE;
+	rows[3].envelope.payload = SPAN_LIT("[1]");
+	must(kit, store->driver->accept_begin(store, &batch, &kit->err));
+	must(kit, end_when_ready(kit, store, &batch));
+	assert_int_equal(rows[0].result, INBOX_DUPLICATE);
+	assert_int_equal(rows[1].result, INBOX_ACCEPTED);
+	assert_int_equal(rows[2].result, INBOX_ACCEPTED);
+	assert_int_equal(rows[3].result, INBOX_CONFLICT);
+	assert_sql(kit, "SELECT count(*) FROM event_bus_inbound_event", "3");
+	assert_sql(kit, "SELECT count(*) FROM event_bus_rejected_message", "1");
+	store->driver->close(store);
+}
+
+static void a_batch_in_two_parts_gives_up_in_time(void **state)
+{
+	struct kit *kit = *state;
+	struct store *store = open_named(kit);
+	PGconn *conn = kit_postgres_connect(kit);
+	struct inbox_row row;
+	struct inbox_batch batch = {"default", "rabbitmq", &row, 1};
+
+	must(kit, accept_one(kit, store, &row)); /* is prepared */
+	make_row(&row);
+	kit_postgres_sql(kit, conn,
+			 "BEGIN; LOCK TABLE event_bus_inbound_event");
+	must(kit, store->driver->accept_begin(store, &batch, &kit->err));
+	assert_int_equal(end_when_ready(kit, store, &batch), STATUS_AWAY);
+	PQfinish(conn);
+	must(kit, accept_one(kit, store, &row));
+	assert_int_equal(row.result, INBOX_DUPLICATE);
+	store->driver->close(store);
+}
+
+static void a_batch_in_two_parts_whose_reply_is_lost_is_unknown(void **state)
+{
+	struct kit *kit = *state;
+	struct proxy *proxy = start_proxy();
+	struct store *store = open_through(kit, proxy);
+	struct inbox_row row;
+	struct inbox_batch batch = {"default", "rabbitmq", &row, 1};
+
+	make_row(&row);
+	proxy_lose_answers_to(proxy, "m-1");
+	must(kit, store->driver->accept_begin(store, &batch, &kit->err));
+	assert_int_equal(end_when_ready(kit, store, &batch), STATUS_UNKNOWN);
+	proxy_lose_answers_to(proxy, NULL);
+	must(kit, accept_one(kit, store, &row));
+	assert_int_equal(row.result, INBOX_DUPLICATE);
+	store->driver->close(store);
+	proxy_stop(proxy);
+}
+
+static void what_takes_more_than_one_statement_is_not_begun(void **state)
+{
+	struct kit *kit = *state;
+	struct store *store = open_named(kit);
+	struct inbox_row row;
+	struct inbox_batch batch = {"default", "rabbitmq", &row, 1};
+
+	make_row(&row);
+	row.rejected = SPAN_LIT("no good");
+	assert_int_equal(store->driver->accept_begin(store, &batch, &kit->err),
+			 STATUS_BUSY);
+	must(kit, store->driver->accept(store, &batch, &kit->err));
+	store->driver->close(store);
+}
+
+static const struct CMUnitTest tests[] = {
+	STORE_TEST(an_insert_whose_reply_is_lost_is_unknown),
+	STORE_TEST(a_commit_whose_reply_is_lost_is_unknown),
+	STORE_TEST(a_batch_in_two_parts_is_accepted_like_any_other),
+	STORE_TEST(a_batch_in_two_parts_gives_up_in_time),
+	STORE_TEST(a_batch_in_two_parts_whose_reply_is_lost_is_unknown),
+	STORE_TEST(what_takes_more_than_one_statement_is_not_begun),
+	STORE_TEST(a_reply_lost_before_the_commit_leaves_nothing),
+};
+
+int main(void)
+{
+	return kit_postgres_run("postgresql accept", tests,
+				sizeof(tests) / sizeof(*tests));
+}
