@@ -19,24 +19,12 @@ static struct store *open_named(struct kit *kit)
 	return store;
 }
 
-static void make_row(struct inbox_row *row)
-{
-	*row = (struct inbox_row){.body = SPAN_LIT("{}")};
-	envelope_init(&row->envelope);
-	row->envelope.message_id = SPAN_LIT("m-1");
-	row->envelope.message_type = SPAN_LIT("event");
-	row->envelope.topic = SPAN_LIT("event.test.thing.done");
-	row->envelope.event_type = SPAN_LIT("thing.done");
-	row->envelope.chain_depth = 0;
-	row->envelope.payload = SPAN_LIT("{}");
-}
-
 static int accept_one(struct kit *kit, struct store *store,
 		      struct inbox_row *row)
 {
 	struct inbox_batch batch = {"default", "rabbitmq", row, 1};
 
-	make_row(row);
+	*row = kit_event("m-1", "{}");
 	return store->driver->accept(store, &batch, &kit->err);
 }
 
@@ -85,8 +73,8 @@ static void a_commit_whose_reply_is_lost_is_unknown(void **state)
 	struct inbox_row rows[2];
 	struct inbox_batch batch = {"default", "rabbitmq", rows, 2};
 
-	make_row(&rows[0]);
-	make_row(&rows[1]);
+	rows[0] = kit_event("m-1", "{}");
+	rows[1] = kit_event("m-1", "{}");
 	rows[1].rejected = SPAN_LIT("no good");
 	proxy_lose_answers_to(proxy, "COMMIT");
 	assert_int_equal(store->driver->accept(store, &batch, &kit->err),
@@ -141,7 +129,7 @@ static void a_batch_in_two_parts_is_accepted_like_any_other(void **state)
 
 	must(kit, accept_one(kit, store, &rows[0]));
 	for (int i = 0; i < 4; i++)
-		make_row(&rows[i]);
+		rows[i] = kit_event("m-1", "{}");
 	rows[1].envelope.message_id = SPAN_LIT("m-2");
 	rows[2].envelope.message_id = SPAN_NONE;
 	rows[3].envelope.payload = SPAN_LIT("[1]");
@@ -165,7 +153,7 @@ static void a_batch_in_two_parts_gives_up_in_time(void **state)
 	struct inbox_batch batch = {"default", "rabbitmq", &row, 1};
 
 	must(kit, accept_one(kit, store, &row)); /* is prepared */
-	make_row(&row);
+	row = kit_event("m-1", "{}");
 	kit_postgres_sql(kit, conn,
 			 "BEGIN; LOCK TABLE event_bus_inbound_event");
 	must(kit, store->driver->accept_begin(store, &batch, &kit->err));
@@ -184,7 +172,7 @@ static void a_batch_in_two_parts_whose_reply_is_lost_is_unknown(void **state)
 	struct inbox_row row;
 	struct inbox_batch batch = {"default", "rabbitmq", &row, 1};
 
-	make_row(&row);
+	row = kit_event("m-1", "{}");
 	proxy_lose_answers_to(proxy, "m-1");
 	must(kit, store->driver->accept_begin(store, &batch, &kit->err));
 	assert_int_equal(end_when_ready(kit, store, &batch), STATUS_UNKNOWN);
@@ -202,7 +190,7 @@ static void what_takes_more_than_one_statement_is_not_begun(void **state)
 	struct inbox_row row;
 	struct inbox_batch batch = {"default", "rabbitmq", &row, 1};
 
-	make_row(&row);
+	row = kit_event("m-1", "{}");
 	row.rejected = SPAN_LIT("no good");
 	assert_int_equal(store->driver->accept_begin(store, &batch, &kit->err),
 			 STATUS_BUSY);

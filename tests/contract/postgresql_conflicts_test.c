@@ -19,14 +19,7 @@ static int accept_one(struct kit *kit, struct inbox_row *row)
 {
 	struct inbox_batch batch = {"default", "rabbitmq", row, 1};
 
-	*row = (struct inbox_row){.body = SPAN_LIT("{}")};
-	envelope_init(&row->envelope);
-	row->envelope.message_id = SPAN_LIT("m-1");
-	row->envelope.message_type = SPAN_LIT("event");
-	row->envelope.topic = SPAN_LIT("event.test.thing.done");
-	row->envelope.event_type = SPAN_LIT("thing.done");
-	row->envelope.chain_depth = 0;
-	row->envelope.payload = SPAN_LIT("{}");
+	*row = kit_event("m-1", "{}");
 	return kit->store->driver->accept(kit->store, &batch, &kit->err);
 }
 

@@ -9,22 +9,6 @@
 #define INBOX "FROM event_bus_inbound_event"
 #define REJECTED "FROM event_bus_rejected_message"
 
-/* A valid event as the intake gives it. */
-static struct inbox_row event(const char *message_id, const char *payload)
-{
-	struct inbox_row row = {.body = SPAN_LIT("as received")};
-
-	envelope_init(&row.envelope);
-	row.envelope.message_id = span_of(message_id);
-	row.envelope.message_type = SPAN_LIT("event");
-	row.envelope.topic = SPAN_LIT("event.test.thing.done");
-	row.envelope.event_type = SPAN_LIT("thing.done");
-	row.envelope.source_service = SPAN_LIT("tests");
-	row.envelope.chain_depth = 0;
-	row.envelope.payload = span_of(payload);
-	return row;
-}
-
 static int try_accept(struct kit *kit, struct inbox_row *rows, size_t count)
 {
 	struct inbox_batch batch = {
@@ -46,7 +30,7 @@ static enum inbox_result accept_one(struct kit *kit, struct inbox_row row)
 static void an_accepted_message_is_a_row_with_all_it_carries(void **state)
 {
 	struct kit *kit = *state;
-	struct inbox_row row = event("m-1", "{\"n\": 1}");
+	struct inbox_row row = kit_event("m-1", "{\"n\": 1}");
 
 	row.headers = SPAN_LIT("{\"a\": \"b\"}");
 	row.ordering_key = SPAN_LIT("order-7");
@@ -77,8 +61,10 @@ static void a_message_seen_again_is_ignored(void **state)
 {
 	struct kit *kit = *state;
 
-	assert_int_equal(accept_one(kit, event("m-1", "{}")), INBOX_ACCEPTED);
-	assert_int_equal(accept_one(kit, event("m-1", "{}")), INBOX_DUPLICATE);
+	assert_int_equal(accept_one(kit, kit_event("m-1", "{}")),
+			 INBOX_ACCEPTED);
+	assert_int_equal(accept_one(kit, kit_event("m-1", "{}")),
+			 INBOX_DUPLICATE);
 	assert_sql(kit, "SELECT count(*) " INBOX, "1");
 	assert_sql(kit, "SELECT count(*) " REJECTED, "0");
 }
@@ -87,8 +73,10 @@ static void a_message_seen_with_another_payload_is_rejected(void **state)
 {
 	struct kit *kit = *state;
 
-	assert_int_equal(accept_one(kit, event("m-1", "1")), INBOX_ACCEPTED);
-	assert_int_equal(accept_one(kit, event("m-1", "2")), INBOX_CONFLICT);
+	assert_int_equal(accept_one(kit, kit_event("m-1", "1")),
+			 INBOX_ACCEPTED);
+	assert_int_equal(accept_one(kit, kit_event("m-1", "2")),
+			 INBOX_CONFLICT);
 	assert_sql(kit, "SELECT payload " INBOX, "1");
 	assert_sql(kit, "SELECT reason " REJECTED,
 		   "message_id was seen before with another payload");
@@ -102,8 +90,9 @@ static void a_message_seen_with_another_payload_is_rejected(void **state)
 static void a_batch_may_hold_a_message_twice(void **state)
 {
 	struct kit *kit = *state;
-	struct inbox_row rows[4] = {event("m-1", "1"), event("m-1", "1"),
-				    event("m-1", "2"), event("m-2", "2")};
+	struct inbox_row rows[4] = {
+		kit_event("m-1", "1"), kit_event("m-1", "1"),
+		kit_event("m-1", "2"), kit_event("m-2", "2")};
 
 	must(kit, try_accept(kit, rows, 4));
 	assert_int_equal(rows[0].result, INBOX_ACCEPTED);
@@ -116,8 +105,9 @@ static void a_batch_may_hold_a_message_twice(void **state)
 static void arrival_order_is_id_order(void **state)
 {
 	struct kit *kit = *state;
-	struct inbox_row rows[3] = {event("m-3", "1"), event("m-1", "1"),
-				    event("m-2", "1")};
+	struct inbox_row rows[3] = {kit_event("m-3", "1"),
+				    kit_event("m-1", "1"),
+				    kit_event("m-2", "1")};
 
 	must(kit, try_accept(kit, rows, 3));
 	assert_sql(kit, "SELECT message_id " INBOX " ORDER BY id", "m-3");
@@ -127,7 +117,7 @@ static void arrival_order_is_id_order(void **state)
 static void a_message_id_counts_over_every_config_key(void **state)
 {
 	struct kit *kit = *state;
-	struct inbox_row row = event("m-1", "1");
+	struct inbox_row row = kit_event("m-1", "1");
 	struct inbox_batch batch = {
 		.config_key = "another",
 		.broker_type = "mqtt",
@@ -144,8 +134,8 @@ static void messages_without_an_id_are_all_kept(void **state)
 {
 	struct kit *kit = *state;
 
-	assert_int_equal(accept_one(kit, event(NULL, "1")), INBOX_ACCEPTED);
-	assert_int_equal(accept_one(kit, event(NULL, "1")), INBOX_ACCEPTED);
+	assert_int_equal(accept_one(kit, kit_event(NULL, "1")), INBOX_ACCEPTED);
+	assert_int_equal(accept_one(kit, kit_event(NULL, "1")), INBOX_ACCEPTED);
 	assert_sql(kit, "SELECT count(*) " INBOX " WHERE message_id IS NULL",
 		   "2");
 }
@@ -153,7 +143,7 @@ static void messages_without_an_id_are_all_kept(void **state)
 static void a_rejected_message_is_kept_byte_for_byte(void **state)
 {
 	struct kit *kit = *state;
-	struct inbox_row row = event("m-1", NULL);
+	struct inbox_row row = kit_event("m-1", NULL);
 
 	row.body = SPAN_LIT("\xff\0\x01{");
 	row.rejected = SPAN_LIT("the body is not JSON");
@@ -167,7 +157,7 @@ static void a_rejected_message_is_kept_byte_for_byte(void **state)
 static void a_rejected_message_of_hostile_text_is_kept(void **state)
 {
 	struct kit *kit = *state;
-	struct inbox_row row = event(NULL, NULL);
+	struct inbox_row row = kit_event(NULL, NULL);
 
 	row.envelope.topic = SPAN_LIT("a\0b\xff");
 	row.envelope.message_id = SPAN_LIT("\xc3");
@@ -181,7 +171,7 @@ static void a_rejected_message_of_hostile_text_is_kept(void **state)
 static void an_empty_rejected_body_is_kept(void **state)
 {
 	struct kit *kit = *state;
-	struct inbox_row row = event(NULL, NULL);
+	struct inbox_row row = kit_event(NULL, NULL);
 
 	row.body = SPAN_NONE;
 	row.rejected = SPAN_LIT("the body is empty");
@@ -192,18 +182,20 @@ static void an_empty_rejected_body_is_kept(void **state)
 static void a_rejected_message_does_not_take_its_id(void **state)
 {
 	struct kit *kit = *state;
-	struct inbox_row row = event("m-1", NULL);
+	struct inbox_row row = kit_event("m-1", NULL);
 
 	row.rejected = SPAN_LIT("no good");
 	assert_int_equal(accept_one(kit, row), INBOX_REJECTED);
-	assert_int_equal(accept_one(kit, event("m-1", "1")), INBOX_ACCEPTED);
+	assert_int_equal(accept_one(kit, kit_event("m-1", "1")),
+			 INBOX_ACCEPTED);
 }
 
 static void one_row_of_bad_data_leaves_nothing_of_its_batch(void **state)
 {
 	struct kit *kit = *state;
-	struct inbox_row rows[3] = {event("m-1", "1"), event("m-2", "1"),
-				    event("m-3", "1")};
+	struct inbox_row rows[3] = {kit_event("m-1", "1"),
+				    kit_event("m-2", "1"),
+				    kit_event("m-3", "1")};
 
 	sql_run(kit, "%s", kit->driver->poison_sql);
 	rows[0].rejected = SPAN_LIT("no good");
@@ -222,10 +214,10 @@ static void a_payload_keeps_its_digits_and_characters(void **state)
 		"\"s\": \"\xf0\x9f\x90\xab \xc3\xa9\"}";
 	struct kit *kit = *state;
 
-	assert_int_equal(accept_one(kit, event("m-1", payload)),
+	assert_int_equal(accept_one(kit, kit_event("m-1", payload)),
 			 INBOX_ACCEPTED);
 	assert_sql(kit, "SELECT payload " INBOX, payload);
-	assert_int_equal(accept_one(kit, event("m-1", payload)),
+	assert_int_equal(accept_one(kit, kit_event("m-1", payload)),
 			 INBOX_DUPLICATE);
 }
 
@@ -239,9 +231,9 @@ static void a_payload_of_a_mebibyte_is_stored(void **state)
 	memset(payload, 'x', SIZE);
 	payload[0] = payload[SIZE - 1] = '"';
 	payload[SIZE] = '\0';
-	assert_int_equal(accept_one(kit, event("m-1", payload)),
+	assert_int_equal(accept_one(kit, kit_event("m-1", payload)),
 			 INBOX_ACCEPTED);
-	assert_int_equal(accept_one(kit, event("m-1", payload)),
+	assert_int_equal(accept_one(kit, kit_event("m-1", payload)),
 			 INBOX_DUPLICATE);
 	assert_sql(kit, "SELECT length(CAST(payload AS text)) " INBOX,
 		   "1048576");
@@ -274,7 +266,7 @@ static void *accept_all(void *context)
 		};
 
 		snprintf(id, sizeof(id), "shared-%d", i);
-		row = event(id, "1");
+		row = kit_event(id, "1");
 		while (contender->store->driver->accept(contender->store,
 							&batch, NULL) < 0)
 			;

@@ -147,3 +147,18 @@ void settle_one(struct kit *kit, struct outcome outcome)
 	must(kit, driver->lock(kit->store, "default", "relay", &kit->err));
 	must(kit, driver->settle(kit->store, &outcome, 1, &kit->err));
 }
+
+struct inbox_row kit_event(const char *message_id, const char *payload)
+{
+	struct inbox_row row = {.body = SPAN_LIT("as received")};
+
+	envelope_init(&row.envelope);
+	row.envelope.message_id = span_of(message_id);
+	row.envelope.message_type = SPAN_LIT("event");
+	row.envelope.topic = SPAN_LIT("event.test.thing.done");
+	row.envelope.event_type = SPAN_LIT("thing.done");
+	row.envelope.source_service = SPAN_LIT("tests");
+	row.envelope.chain_depth = 0;
+	row.envelope.payload = span_of(payload);
+	return row;
+}

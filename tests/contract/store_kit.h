@@ -116,4 +116,7 @@ void settle_one(struct kit *kit, struct outcome outcome);
 /* Lets a waiting row be due. */
 void make_due(struct kit *kit, int64_t seq);
 
+/* A valid event as the intake gives it. */
+struct inbox_row kit_event(const char *message_id, const char *payload);
+
 #endif
