@@ -6,7 +6,9 @@
 
 #include "base/testing.h"
 
-enum { BATCH_ROWS = 500, BATCH_BYTES = 1024 * 1024 };
+/* A third of what a broker sends ahead, so that it goes on sending while one
+ * batch is filled and another is committed. */
+enum { BATCH_ROWS = 320, BATCH_BYTES = 1024 * 1024 };
 
 int batch_init(struct batch *batch, struct error *err)
 {
