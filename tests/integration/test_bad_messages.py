@@ -10,6 +10,7 @@ import pytest
 from support.process import wait_until
 from support.service import INBOX, OUTBOX, REJECTED, encode, envelope, event, message
 
+MEBIBYTE = 1 << 20  # what is kept of a body
 CASES = Path(__file__).parent.parent / "data" / "envelope-cases.json"
 
 # Told in other words than the rules' own: by the intake, which looks for a
@@ -74,7 +75,7 @@ def test_every_bad_body_is_kept_with_its_reason_and_good_ones_pass(service, vhos
     service.wait_count(REJECTED, len(cases))
     service.wait_count(INBOX, len(cases))
     for case, row in zip(cases, service.rejected()):
-        assert row["body"] == content(case["body"]), case["name"]
+        assert row["body"] == content(case["body"])[:MEBIBYTE], case["name"]
         expected = REASONS.get(case["name"], case["error"])
         assert expected in row["reason"], case["name"]
         assert row["topic"] == as_message(case)[1]

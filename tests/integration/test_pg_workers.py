@@ -44,6 +44,7 @@ def in_order(sent, number):
     return list(dict.fromkeys(sent)) == [f"m-{i}" for i in range(number)]
 
 
+@pytest.mark.slow
 def test_of_four_workers_one_relays_however_often_it_is_killed(new_service, vhost):
     vhost.declare_queue("probe", "event.orders.#")
     service = new_service("orders", window=WINDOW)

@@ -20,7 +20,7 @@ def slow(*values):
 @pytest.mark.parametrize(
     ("store", "broker", "messages", "kills"),
     [
-        ("postgresql", "rabbitmq", 4000, 10),
+        ("postgresql", "rabbitmq", 3000, 8),
         ("sqlite", "rabbitmq", 2000, 6),
         ("postgresql", "mqtt", 2000, 6),
         slow("postgresql", "rabbitmq", 20000, 60),
