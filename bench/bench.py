@@ -116,8 +116,10 @@ def poison(rig, store):
     rates = {"without": [], "with": []}
     for n in range(ROUNDS):
         for what in ("without", "with") if n % 2 else ("with", "without"):
-            settings = {"queue_type": "classic", "intake_enabled": "false"}
-            with rig.vhost() as vhost, rig.database(store, vhost, **settings) as database:
+            with (
+                rig.corner("classic") as broker,
+                rig.database(store, broker, intake_enabled="false") as database,
+            ):
                 run = measure.relay(database, COUNT, poisoned=what == "with")
             rates[what].append(run["rate"])
             progress(f"{store.name}, {what} poison, round {n + 1}: {run['rate']:,.0f}")
