@@ -82,11 +82,14 @@ def throughput_round(rig, store, kind):
         rig.database(store, broker, intake_enabled="false") as sender,
         rig.database(store, broker, relay_enabled="false") as receiver,
         rig.database(store, broker, relay_enabled="false") as inbox,
+        rig.database(store, broker, relay_enabled="false") as another,
     ):
         runs = {
             "raw publish": measure.raw(sender, "publish", COUNT),
             "raw consume": measure.raw(receiver, "consume", COUNT),
         }
+        measure.raw(sender, "publish", COUNT)
+        runs["raw consume and insert"] = measure.side_by_side(receiver, another, COUNT)
         broker.expect(receiver)
         runs |= {
             "relay": measure.relay(sender, COUNT),
@@ -96,6 +99,8 @@ def throughput_round(rig, store, kind):
     slower = min(runs["raw consume"]["rate"], runs["raw insert"]["rate"])
     runs["relay"]["of_raw"] = runs["relay"]["rate"] / runs["raw publish"]["rate"]
     runs["intake"]["of_raw"] = runs["intake"]["rate"] / slower
+    both = runs["raw consume and insert"]["rate"]
+    runs["intake"]["of_both"] = runs["intake"]["rate"] / both
     return runs
 
 

@@ -9,6 +9,7 @@ than ask a partial index now and then.
 import contextlib
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from support.process import tree, wait_until
@@ -51,6 +52,17 @@ def raw(database, what, count):
     """Broker or database alone, see raw.c and mosquitto.c: what is publish,
     consume or insert."""
     return {"rate": count / float(database.broker.raw(database, what, count))}
+
+
+def side_by_side(receiver, inbox, count):
+    """Raw consume and raw insert at once, unaware of each other: what the machine
+    lets broker and database do together."""
+    with ThreadPoolExecutor() as pool:
+        runs = [
+            pool.submit(raw, receiver, "consume", count),
+            pool.submit(raw, inbox, "insert", count),
+        ]
+    return min((run.result() for run in runs), key=lambda run: run["rate"])
 
 
 def relay(database, count, poisoned=False):

@@ -31,7 +31,7 @@ def table(columns, rows):
 
 
 def throughput_table(stores):
-    columns = ["", "messages/s", "of raw", "worker", "broker", "database"]
+    columns = ["", "messages/s", "of raw", "of both at once", "worker", "broker", "database"]
     rows = []
     for store, result in stores.items():
         for kind, runs in result["throughput"].items():
@@ -41,7 +41,7 @@ def throughput_table(stores):
                     [
                         f"{store}, {kind}, {what}",
                         f"{run['rate']:,.0f}",
-                        f"{run['of_raw']:.2f}" if "of_raw" in run else "",
+                        *(f"{run[of]:.2f}" if of in run else "" for of in ("of_raw", "of_both")),
                         *("" if seconds is None else f"{seconds * 1e6:.0f} µs" for seconds in cpu),
                     ]
                 )

@@ -2,6 +2,9 @@
 /* Well-formed byte sequences, table 3-7 of the Unicode standard. */
 #include "base/utf8.h"
 
+#include <stdint.h>
+#include <string.h>
+
 static bool continues(unsigned char byte)
 {
 	return (byte & 0xc0) == 0x80;
@@ -54,12 +57,27 @@ size_t utf8_sequence(const char *at, const char *end)
 	return len;
 }
 
+/* Eight bytes at a time: nearly all text is ASCII. */
+static const char *skip_ascii(const char *at, const char *end)
+{
+	uint64_t word;
+
+	for (; end - at >= (ptrdiff_t)sizeof(word); at += sizeof(word)) {
+		memcpy(&word, at, sizeof(word));
+		if ((word & UINT64_C(0x8080808080808080)) != 0)
+			break;
+	}
+	while (at < end && (*at & 0x80) == 0)
+		at++;
+	return at;
+}
+
 bool utf8_valid(struct span text)
 {
 	const char *at = text.at;
 	const char *end = at + text.len;
 
-	while (at < end) {
+	while ((at = skip_ascii(at, end)) < end) {
 		size_t len = utf8_sequence(at, end);
 
 		if (len == 0)

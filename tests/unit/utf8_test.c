@@ -92,6 +92,20 @@ static void a_text_is_valid_when_all_of_it_is(void **state)
 	assert_false(utf8_valid(SPAN_LIT("valid until here: \xa9")));
 }
 
+static void one_bad_byte_is_found_wherever_it_stands(void **state)
+{
+	char text[40];
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	for (size_t i = 0; i < sizeof(text); i++) {
+		text[i] = (char)0x80;
+		assert_false(utf8_valid((struct span){text, sizeof(text)}));
+		assert_true(utf8_valid((struct span){text, i}));
+		text[i] = 'x';
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -101,6 +115,7 @@ int main(void)
 		cmocka_unit_test(four_bytes_end_at_u10ffff),
 		cmocka_unit_test(a_character_that_is_cut_off_is_none),
 		cmocka_unit_test(a_text_is_valid_when_all_of_it_is),
+		cmocka_unit_test(one_bad_byte_is_found_wherever_it_stands),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
