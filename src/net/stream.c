@@ -324,6 +324,9 @@ int stream_read(struct stream *stream, struct buffer *in, size_t limit,
 			break;
 		buffer_grew(in, (size_t)got);
 		total += got;
+		/* A socket that gave less has no more. */
+		if (stream->tls == NULL && got < READ_SIZE)
+			break;
 	}
 	return total;
 }
