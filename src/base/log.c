@@ -2,6 +2,7 @@
 /* Log lines: built whole, written once. */
 #include "base/log.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -55,6 +56,19 @@ static void append_pair(struct buffer *line, const char *key, const char *value)
 		append_quoted(line, value);
 }
 
+/* A lost log line must not stop the messages, nor must a reader that has
+ * stopped reading. */
+static void write_line(const struct buffer *line)
+{
+	struct pollfd log = {.fd = STDERR_FILENO, .events = POLLOUT};
+	ssize_t done;
+
+	if (poll(&log, 1, 0) <= 0)
+		return;
+	done = write(STDERR_FILENO, line->data, line->end);
+	(void)done;
+}
+
 void log_event(enum log_level level, const char *event, ...)
 {
 	char now[CLOCK_TEXT_SIZE];
@@ -78,10 +92,7 @@ void log_event(enum log_level level, const char *event, ...)
 	}
 	va_end(args);
 	buffer_append_text(&line, "\n");
-	if (!line.failed) {
-		ssize_t done = write(STDERR_FILENO, line.data, line.end);
-
-		(void)done; /* a lost log line must not stop the messages */
-	}
+	if (!line.failed)
+		write_line(&line);
 	buffer_finish(&line);
 }

@@ -30,6 +30,7 @@ struct intake {
 	bool connected;
 	bool linked; /* connect was called; UP or DOWN will follow */
 	usec_t connect_at;
+	usec_t up_at;	    /* when it was connected last */
 	unsigned rivalries; /* in a row that another client took our place */
 	bool stalled;	    /* the store failed; the batch waits */
 	usec_t store_at;
@@ -282,15 +283,16 @@ static void look_at_commit(struct intake *intake, usec_t now)
 /* ---- what the broker says ---- */
 
 /* The broker may have something to say about what it held for us. */
-static void link_up(struct intake *intake, const struct error *note)
+static void link_up(struct intake *intake, usec_t now, const struct error *note)
 {
 	intake->connected = true;
+	intake->up_at = now;
 	set_state(intake, LANE_RUNNING, note);
 }
 
 /* Two clients of one identity would throw each other out for ever: each gives
  * way, for longer every time. */
-static usec_t pause_before_connect(struct intake *intake,
+static usec_t pause_before_connect(struct intake *intake, usec_t now,
 				   const struct error *why)
 {
 	usec_t pause = retry_interval(intake);
@@ -299,7 +301,7 @@ static usec_t pause_before_connect(struct intake *intake,
 
 	if (why->status != STATUS_BUSY) {
 		intake->rivalries = 0;
-		return pause;
+		return lane_pause(intake->connected, intake->up_at, now, pause);
 	}
 	for (unsigned i = 0; i < intake->rivalries && pause < longest; i++)
 		pause *= 2;
@@ -315,11 +317,11 @@ static void link_down(struct intake *intake, usec_t now,
 	if (intake->connected || !event->another_host)
 		set_state(intake, LANE_AWAY,
 			  intake->closing ? NULL : &event->error);
-	intake->connected = intake->linked = false;
 	intake->connect_at = now;
 	if (!event->another_host)
 		intake->connect_at +=
-			pause_before_connect(intake, &event->error);
+			pause_before_connect(intake, now, &event->error);
+	intake->connected = intake->linked = false;
 	forget(intake);
 }
 
@@ -328,7 +330,7 @@ static void handle(struct intake *intake, usec_t now,
 {
 	switch (event->kind) {
 	case BROKER_UP:
-		link_up(intake, &event->error);
+		link_up(intake, now, &event->error);
 		break;
 	case BROKER_DOWN:
 		link_down(intake, now, event);

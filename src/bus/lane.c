@@ -32,3 +32,13 @@ void lane_set_state(struct lane_report *report, enum lane_state state,
 	report->error = *why;
 	report->changes++;
 }
+
+bool lane_is_troubled(const struct lane_report *report)
+{
+	return report->error.text[0] != '\0' && report->told != LANE_STANDBY;
+}
+
+usec_t lane_pause(bool was_up, usec_t up_at, usec_t now, usec_t retry_interval)
+{
+	return was_up && now - up_at >= retry_interval ? 0 : retry_interval;
+}

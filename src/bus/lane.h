@@ -42,4 +42,12 @@ struct lane_report {
 void lane_set_state(struct lane_report *report, enum lane_state state,
 		    const struct error *why);
 
+/* Whether the last that a watcher was told is a trouble, `error` being why.
+ * Standing by is none, though it has its reason. */
+bool lane_is_troubled(const struct lane_report *report);
+
+/* How long to wait before connecting again: not at all when a link is lost that
+ * was up for the retry interval, since what ended it may be over. */
+usec_t lane_pause(bool was_up, usec_t up_at, usec_t now, usec_t retry_interval);
+
 #endif

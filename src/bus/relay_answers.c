@@ -79,8 +79,12 @@ static void link_down(struct relay *relay, usec_t now,
 		event->another_host || (event->by_publish && suspects > 0);
 
 	tell_down(relay, event);
+	relay->connect_at = now;
+	if (!at_once)
+		relay->connect_at +=
+			lane_pause(relay->connected, relay->up_at, now,
+				   relay_retry_interval(relay));
 	relay->connected = relay->linked = relay->blocked = false;
-	relay->connect_at = at_once ? now : now + relay_retry_interval(relay);
 	if (event->by_publish && suspects == 1)
 		attempt_failed(relay, flight_oldest(flight), now,
 			       span_of(event->error.text));
@@ -94,9 +98,10 @@ static void link_down(struct relay *relay, usec_t now,
 	relay->hungry = true;
 }
 
-static void link_up(struct relay *relay)
+static void link_up(struct relay *relay, usec_t now)
 {
 	relay->connected = true;
+	relay->up_at = now;
 	relay->hungry = true;
 	relay->after_seq = 0;
 	relay_set_state(relay, LANE_RUNNING, NULL);
@@ -147,7 +152,7 @@ static void handle(struct relay *relay, usec_t now,
 {
 	switch (event->kind) {
 	case BROKER_UP:
-		link_up(relay);
+		link_up(relay, now);
 		break;
 	case BROKER_DOWN:
 		link_down(relay, now, event);

@@ -36,6 +36,7 @@ struct relay {
 	bool blocked;
 	struct error blocked_why;
 	usec_t connect_at;
+	usec_t up_at;	  /* when it was connected last */
 	size_t probation; /* rows to publish one by one: one of them made
 			   * the broker close */
 

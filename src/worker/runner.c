@@ -43,6 +43,15 @@ const char *runner_name(enum runner_kind kind)
 
 /* ---- the report ---- */
 
+static void log_state(enum runner_kind kind, const struct lane_report *report)
+{
+	bool troubled = lane_is_troubled(report);
+
+	log_event(troubled ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
+		  runner_name(kind), "state", lane_state_name(report->told),
+		  "error", troubled ? report->error.text : NULL, NULL);
+}
+
 static void publish_report(struct runner *runner,
 			   const struct lane_report *report)
 {
@@ -51,8 +60,10 @@ static void publish_report(struct runner *runner,
 	pthread_mutex_lock(&runner->report_mutex);
 	runner->report = *report;
 	pthread_mutex_unlock(&runner->report_mutex);
-	if (changed)
-		eventfd_write(runner->options.notify_fd, 1);
+	if (!changed)
+		return;
+	log_state(runner->options.kind, report);
+	eventfd_write(runner->options.notify_fd, 1);
 }
 
 void runner_report(struct runner *runner, struct lane_report *report)

@@ -67,15 +67,8 @@ static void trouble(struct worker *worker, const struct error *why)
 	}
 }
 
-/* Standing by is no trouble, though it has its reason. */
-static bool is_troubled(const struct lane *lane)
-{
-	return lane->report.error.text[0] != '\0' &&
-	       lane->report.told != LANE_STANDBY;
-}
-
 /* True if it has changed. */
-static bool tell_lane(struct lane *lane, enum runner_kind kind)
+static bool look_at_lane(struct lane *lane)
 {
 	uint64_t seen = lane->report.changes;
 
@@ -85,18 +78,14 @@ static bool tell_lane(struct lane *lane, enum runner_kind kind)
 	if (lane->report.changes == seen)
 		return false;
 	clock_format(clock_wall(), lane->since);
-	log_event(is_troubled(lane) ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
-		  runner_name(kind), "state",
-		  lane_state_name(lane->report.told), "error",
-		  is_troubled(lane) ? lane->report.error.text : NULL, NULL);
 	return true;
 }
 
 /* The database is told at once too, whatever the heartbeat's interval. */
-static void tell_lanes(struct worker *worker)
+static void look_at_lanes(struct worker *worker)
 {
 	for (int i = 0; i < LANES; i++)
-		if (tell_lane(&worker->lanes[i], (enum runner_kind)i))
+		if (look_at_lane(&worker->lanes[i]))
 			worker->beat_at = 0;
 }
 
@@ -120,7 +109,8 @@ static const char *last_error(const struct worker *worker, char *text,
 	for (int i = 0; i < LANES; i++) {
 		const struct lane *lane = &worker->lanes[i];
 
-		if (lane->runner == NULL || len >= size || !is_troubled(lane))
+		if (lane->runner == NULL || len >= size ||
+		    !lane_is_troubled(&lane->report))
 			continue;
 		len += (size_t)snprintf(
 			text + len, size - len, "%s%s %s since %.19s: %s",
@@ -221,7 +211,7 @@ static void attend(struct worker *worker, usec_t deadline)
 
 	poll(&fd, 1, 100);
 	eventfd_read(worker->notify_fd, &count);
-	tell_lanes(worker);
+	look_at_lanes(worker);
 	now = clock_monotonic();
 	if (now >= worker->beat_at && now + call_limit < deadline)
 		beat(worker, now);
@@ -411,7 +401,7 @@ static void turn(struct worker *worker)
 	poll(fds, 2, until <= now ? 0 : (int)((until - now) / 1000) + 1);
 	eventfd_read(worker->notify_fd, &count);
 	read_signals(worker);
-	tell_lanes(worker);
+	look_at_lanes(worker);
 }
 
 static void say_farewell(struct worker *worker)

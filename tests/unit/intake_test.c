@@ -171,6 +171,23 @@ static void an_intake_reconnects_for_ever(void **state)
 	assert_int_equal(rig_intake_report(rig)->state, LANE_RUNNING);
 }
 
+/* One that was up for a while is replaced at once, the next one is not. */
+static void a_link_that_ends_soon_is_not_replaced_at_once(void **state)
+{
+	struct rig *rig = *state;
+
+	run_up(rig);
+	rig_run(rig, SECONDS(6));
+	memory_broker_cut(rig->server);
+	rig_run(rig, SECONDS(1));
+	assert_int_equal(rig_intake_report(rig)->state, LANE_RUNNING);
+	memory_broker_cut(rig->server);
+	rig_run(rig, SECONDS(3));
+	assert_int_equal(rig_intake_report(rig)->state, LANE_AWAY);
+	rig_run(rig, SECONDS(3));
+	assert_int_equal(rig_intake_report(rig)->state, LANE_RUNNING);
+}
+
 static void draining_stores_what_has_come_and_leaves_the_rest(void **state)
 {
 	struct rig *rig = *state;
@@ -281,6 +298,7 @@ int main(void)
 		rig_test(a_commit_whose_reply_is_lost_stores_once),
 		rig_test(a_link_lost_while_the_store_fails_loses_nothing),
 		rig_test(an_intake_reconnects_for_ever),
+		rig_test(a_link_that_ends_soon_is_not_replaced_at_once),
 		rig_test(draining_stores_what_has_come_and_leaves_the_rest),
 		rig_test(draining_waits_for_no_store_that_is_away),
 		rig_test(an_intake_that_must_be_alone_stands_by_for_another),

@@ -117,6 +117,20 @@ static void a_line_without_memory_is_dropped_whole(void **state)
 	assert_string_equal(logged(), "");
 }
 
+static void a_reader_that_has_stopped_holds_up_nobody(void **state)
+{
+	int ends[2];
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	dup2(ends[1], STDERR_FILENO);
+	for (int i = 0; i < 4096; i++)
+		log_event(LOG_LEVEL_INFO, "more than a pipe of 64 KiB holds",
+			  NULL);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, capture, release)
 
 int main(void)
@@ -129,6 +143,7 @@ int main(void)
 		TEST(an_absent_value_is_left_out),
 		TEST(lines_above_the_level_are_dropped),
 		TEST(a_line_without_memory_is_dropped_whole),
+		TEST(a_reader_that_has_stopped_holds_up_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -153,6 +153,23 @@ static void an_outage_of_the_broker_costs_no_attempt(void **state)
 	rig_expect(rig, row, "published", "0", NULL);
 }
 
+/* One that was up for a while is replaced at once, the next one is not. */
+static void a_link_that_ends_soon_is_not_replaced_at_once(void **state)
+{
+	struct rig *rig = *state;
+
+	run_up(rig);
+	rig_run(rig, SECONDS(6));
+	memory_broker_cut(rig->server);
+	rig_run(rig, SECONDS(1));
+	assert_int_equal(rig_relay_state(&rig->relay), LANE_RUNNING);
+	memory_broker_cut(rig->server);
+	rig_run(rig, SECONDS(3));
+	assert_int_equal(rig_relay_state(&rig->relay), LANE_AWAY);
+	rig_run(rig, SECONDS(3));
+	assert_int_equal(rig_relay_state(&rig->relay), LANE_RUNNING);
+}
+
 static void a_broker_that_stays_away_is_told_once(void **state)
 {
 	struct rig *rig = *state;
@@ -431,6 +448,7 @@ int main(void)
 		rig_test(mandatory_none_lets_unroutable_requests_go),
 		rig_test(an_outage_of_the_broker_costs_no_attempt),
 		rig_test(a_broker_that_stays_away_is_told_once),
+		rig_test(a_link_that_ends_soon_is_not_replaced_at_once),
 		rig_test(a_blocked_broker_pauses_the_relay),
 		rig_test(a_row_that_makes_the_broker_close_fails_alone),
 		rig_test(a_row_with_a_bad_topic_is_invalid_and_others_flow),
