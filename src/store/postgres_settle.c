@@ -6,19 +6,29 @@
 #include "store/row.h"
 #include "store/text.h"
 
-/* One statement, one transaction. It need not be on disk at once: what a
- * crash takes away is published again, and the receiver drops it. */
+/*
+ * One statement, one transaction. It need not be on disk at once: what a
+ * crash takes away is published again, and the receiver drops it.
+ */
+#define NOT_ON_DISK "FROM set_config('synchronous_commit', 'off', true)"
+
 static const char settle_sql[] =
 	"UPDATE @.event_bus_outbound_event AS o SET status = s.status, "
 	"published = s.status = 'published', "
 	"published_at = CASE s.status WHEN 'published' THEN now() END, "
 	"next_retry_at = now() + s.delay * interval '1 microsecond', "
 	"retry_count = greatest(o.retry_count, s.attempts::integer), "
-	"last_error = s.reason, updated_at = now() "
-	"FROM set_config('synchronous_commit', 'off', true), "
+	"last_error = s.reason, updated_at = now() " NOT_ON_DISK ", "
 	"unnest($1, $2, $3, $4, $5) "
 	"AS s (seq, status, delay, attempts, reason) "
 	"WHERE o.seq = s.seq AND o.status = 'pending'";
+
+/* The same where all went well, for less. */
+static const char published_sql[] =
+	"UPDATE @.event_bus_outbound_event SET status = 'published', "
+	"published = true, published_at = now(), next_retry_at = NULL, "
+	"last_error = NULL, updated_at = now() " NOT_ON_DISK " "
+	"WHERE seq = ANY ($1) AND status = 'pending'";
 
 struct settling {
 	const struct outcome *outcomes;
@@ -26,6 +36,15 @@ struct settling {
 };
 
 enum { SEQ, STATUS, DELAY, ATTEMPTS, REASON, SETTLE_COLUMNS };
+
+static bool all_went_well(const struct settling *settling)
+{
+	for (size_t i = 0; i < settling->count; i++)
+		if (settling->outcomes[i].kind != OUTCOME_PUBLISHED ||
+		    span_present(settling->outcomes[i].reason))
+			return false;
+	return true;
+}
 
 static int add_outcome(struct postgres_array *columns,
 		       const struct outcome *outcome, struct arena *arena,
@@ -58,6 +77,7 @@ static int settle_rows(struct postgres_store *store, void *context,
 		[REASON] = POSTGRES_TEXT,
 	};
 	const struct settling *settling = context;
+	bool well = all_went_well(settling);
 	struct postgres_array columns[SETTLE_COLUMNS];
 	struct postgres_query query;
 	struct arena arena = {0};
@@ -68,9 +88,9 @@ static int settle_rows(struct postgres_store *store, void *context,
 	for (size_t i = 0; status == 0 && i < settling->count; i++)
 		status = add_outcome(columns, &settling->outcomes[i], &arena,
 				     err);
-	postgres_query_init(&query, settle_sql);
+	postgres_query_init(&query, well ? published_sql : settle_sql);
 	query.commits = true;
-	for (int i = 0; i < SETTLE_COLUMNS; i++)
+	for (int i = 0; i < (well ? SEQ + 1 : SETTLE_COLUMNS); i++)
 		postgres_add_array(&query, &columns[i]);
 	if (status == 0)
 		status = postgres_run(store, &query, NULL, NULL, err);
