@@ -87,10 +87,16 @@ static int run(struct cli *cli, const void *given, struct error *err)
 
 	if (result == 0)
 		result = store_driver_find(&driver, url, err);
-	if (result == 0 && wanted->print)
-		return print_sql(cli, driver);
 	if (result == 0 && wanted->no_notify)
 		result = without_notify(cli, driver, &url, err);
+	if (result == 0 && wanted->print && wanted->no_notify)
+		return usage_error(
+			err, "--print prints everything; to leave NOTIFY out, "
+			     "run after it: ALTER TABLE "
+			     "event_bus_outbound_event DISABLE TRIGGER "
+			     "event_bus_outbound_event_added");
+	if (result == 0 && wanted->print)
+		return print_sql(cli, driver);
 	if (result == 0)
 		result = driver->open(&store, url, !wanted->check, err);
 	if (result < 0)

@@ -23,6 +23,16 @@ def test_no_notify_stays_through_another_migrate(postgresql_database, tmp_path):
     assert postgresql_database.rows(TRIGGER) == [{"tgenabled": "D"}]
 
 
+def test_printed_sql_without_notify_is_what_the_refusal_says(postgresql_database, tmp_path):
+    postbus = Postbus(postgresql_database, tmp_path)
+    refused = postbus.run("migrate", "--print", "--no-notify", check=False)
+    assert refused.returncode == 2 and refused.stdout == ""
+    advice = refused.stderr[refused.stderr.index("ALTER TABLE") :]
+    postgresql_database.execute(postbus.run("migrate", "--print").stdout)
+    postgresql_database.execute(advice.splitlines()[0])
+    assert postgresql_database.rows(TRIGGER) == [{"tgenabled": "D"}]
+
+
 def test_no_notify_means_nothing_to_sqlite(sqlite_database, tmp_path):
     result = Postbus(sqlite_database, tmp_path).run("migrate", "--no-notify", check=False)
     assert result.returncode == 2
