@@ -42,9 +42,8 @@ struct kit_server kit_postgres_server(void)
 	return server;
 }
 
-PGconn *kit_postgres_connect(const struct kit *kit)
+static void enter_schema(const struct kit *kit, PGconn *conn)
 {
-	PGconn *conn = PQconnectdb(getenv("POSTBUS_TEST_POSTGRESQL"));
 	char sql[sizeof(kit->place) + 64];
 
 	snprintf(sql, sizeof(sql),
@@ -53,7 +52,25 @@ PGconn *kit_postgres_connect(const struct kit *kit)
 	PQclear(PQexec(conn, sql));
 	if (PQstatus(conn) != CONNECTION_OK)
 		fail_msg("%s", PQerrorMessage(conn));
+}
+
+PGconn *kit_postgres_connect(const struct kit *kit)
+{
+	PGconn *conn = PQconnectdb(getenv("POSTBUS_TEST_POSTGRESQL"));
+
+	enter_schema(kit, conn);
 	return conn;
+}
+
+struct store *kit_postgres_open_named(struct kit *kit)
+{
+	struct store *store = NULL;
+	char url[512];
+
+	snprintf(url, sizeof(url), "%s&application_name=%s", kit->url,
+		 kit->place);
+	must(kit, store_open(&store, url, false, &kit->err));
+	return store;
 }
 
 const char *kit_postgres_sql(struct kit *kit, PGconn *conn, const char *sql)
@@ -70,13 +87,15 @@ const char *kit_postgres_sql(struct kit *kit, PGconn *conn, const char *sql)
 	return kit->answer;
 }
 
+/* One connection serves all: the server takes long to make one. */
 static const char *run_sql(struct kit *kit, const char *sql)
 {
-	PGconn *conn = kit_postgres_connect(kit);
-	const char *answer = kit_postgres_sql(kit, conn, sql);
+	static PGconn *conn;
 
-	PQfinish(conn);
-	return answer;
+	if (conn == NULL)
+		conn = PQconnectdb(getenv("POSTBUS_TEST_POSTGRESQL"));
+	enter_schema(kit, conn);
+	return kit_postgres_sql(kit, conn, sql);
 }
 
 static void create_schema(struct kit *kit)

@@ -33,4 +33,8 @@ PGconn *kit_postgres_connect(const struct kit *kit);
 /* As kit->driver->sql, on a connection that stays. */
 const char *kit_postgres_sql(struct kit *kit, PGconn *conn, const char *sql);
 
+/* A second store on the kit's database; its sessions go by the name of
+ * kit->place. */
+struct store *kit_postgres_open_named(struct kit *kit);
+
 #endif

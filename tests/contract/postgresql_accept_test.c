@@ -8,17 +8,6 @@
 #include "kit_postgres.h"
 #include "proxy.h"
 
-static struct store *open_named(struct kit *kit)
-{
-	struct store *store = NULL;
-	char url[512];
-
-	snprintf(url, sizeof(url), "%s&application_name=%s", kit->url,
-		 kit->place);
-	must(kit, store_open(&store, url, false, &kit->err));
-	return store;
-}
-
 static int accept_one(struct kit *kit, struct store *store,
 		      struct inbox_row *row)
 {
@@ -123,7 +112,7 @@ static int end_when_ready(struct kit *kit, struct store *store,
 static void a_batch_in_two_parts_is_accepted_like_any_other(void **state)
 {
 	struct kit *kit = *state;
-	struct store *store = open_named(kit);
+	struct store *store = kit_postgres_open_named(kit);
 	struct inbox_row rows[4];
 	struct inbox_batch batch = {"default", "rabbitmq", rows, 4};
 
@@ -147,7 +136,7 @@ static void a_batch_in_two_parts_is_accepted_like_any_other(void **state)
 static void a_batch_in_two_parts_gives_up_in_time(void **state)
 {
 	struct kit *kit = *state;
-	struct store *store = open_named(kit);
+	struct store *store = kit_postgres_open_named(kit);
 	PGconn *conn = kit_postgres_connect(kit);
 	struct inbox_row row;
 	struct inbox_batch batch = {"default", "rabbitmq", &row, 1};
@@ -186,7 +175,7 @@ static void a_batch_in_two_parts_whose_reply_is_lost_is_unknown(void **state)
 static void what_takes_more_than_one_statement_is_not_begun(void **state)
 {
 	struct kit *kit = *state;
-	struct store *store = open_named(kit);
+	struct store *store = kit_postgres_open_named(kit);
 	struct inbox_row row;
 	struct inbox_batch batch = {"default", "rabbitmq", &row, 1};
 

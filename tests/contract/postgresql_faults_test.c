@@ -9,18 +9,6 @@
 #include "kit_postgres.h"
 #include "proxy.h"
 
-/* A second store on the kit's database whose sessions `pid_of` finds. */
-static struct store *open_named(struct kit *kit)
-{
-	struct store *store = NULL;
-	char url[512];
-
-	snprintf(url, sizeof(url), "%s&application_name=%s", kit->url,
-		 kit->place);
-	must(kit, store_open(&store, url, false, &kit->err));
-	return store;
-}
-
 static pid_t pid_of(struct kit *kit)
 {
 	char sql[256];
@@ -62,7 +50,7 @@ static int settle(struct kit *kit, struct store *store, int64_t seq)
 static void a_session_that_was_ended_has_lost_its_lock(void **state)
 {
 	struct kit *kit = *state;
-	struct store *store = open_named(kit);
+	struct store *store = kit_postgres_open_named(kit);
 	int64_t seq = WRITE(kit, .topic = NULL);
 
 	must(kit, lock(kit, store));
@@ -79,7 +67,7 @@ static void a_session_that_was_ended_has_lost_its_lock(void **state)
 static void asking_for_the_lock_finds_a_session_dead(void **state)
 {
 	struct kit *kit = *state;
-	struct store *store = open_named(kit);
+	struct store *store = kit_postgres_open_named(kit);
 
 	must(kit, lock(kit, store));
 	end_session(kit);
@@ -91,7 +79,7 @@ static void asking_for_the_lock_finds_a_session_dead(void **state)
 static void a_session_that_does_not_answer_is_given_up(void **state)
 {
 	struct kit *kit = *state;
-	struct store *store = open_named(kit);
+	struct store *store = kit_postgres_open_named(kit);
 	int64_t first = WRITE(kit, .topic = NULL);
 	int64_t seq = WRITE(kit, .topic = NULL);
 	pid_t pid;
