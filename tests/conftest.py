@@ -3,6 +3,7 @@
 
 import signal
 import uuid
+from contextlib import closing
 
 import pytest
 
@@ -68,7 +69,8 @@ def sqlite_database(tmp_path):
 def postgresql_database(postgresql):
     name = f"test_{uuid.uuid4().hex}"
     postgresql.sql(f"CREATE DATABASE {name}")
-    yield PostgreSQLDatabase(postgresql, name)
+    with closing(PostgreSQLDatabase(postgresql, name)) as database:
+        yield database
     postgresql.heal()
     postgresql.sql(f"DROP DATABASE {name} WITH (FORCE)")
 

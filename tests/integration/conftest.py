@@ -3,6 +3,7 @@
 
 import contextlib
 import uuid
+from contextlib import closing
 
 import pytest
 
@@ -29,7 +30,7 @@ def new_database(request, store, tmp_path):
             name = f"{name}_{uuid.uuid4().hex}"
             server.sql(f"CREATE DATABASE {name}")
             stack.callback(server.sql, f"DROP DATABASE {name} WITH (FORCE)")
-            return PostgreSQLDatabase(server, name)
+            return stack.enter_context(closing(PostgreSQLDatabase(server, name)))
 
         yield make
         server.heal()

@@ -125,7 +125,7 @@ def test_keys_keep_their_order_over_failures_retries_kills_and_take_overs(
         holder.kill()
         workers.remove(holder)
         workers.append(service.postbus.worker())
-    assert service.outbox("retry_count > 0"), "nothing has failed"
+    wait_until(lambda: service.outbox("retry_count > 0"), what="a failed attempt")
     assert service.count(OUTBOX, "status = 'pending'") > 0
     vhost.declare_queue("probe", "billing.#")
     service.wait_count(OUTBOX, ROWS, "status = 'published'")

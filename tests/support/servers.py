@@ -386,15 +386,19 @@ class PostgreSQL(Server):
 
     def rows(self, query, database="postgres"):
         """The rows of one query, each a dict."""
-        text = self.sql(f"SELECT coalesce(json_agg(q), '[]') FROM ({query}) q", database)
-        return json.loads(text)
+        return json.loads(self.sql(rows_as_json(query), database))
 
     def session(self, database="postgres"):
         return Session(self.url(database))
 
 
+def rows_as_json(query):
+    return f"SELECT coalesce(json_agg(q), '[]') FROM ({query}) q"
+
+
 class Session:
-    """One psql that stays connected and does what it is told."""
+    """One psql that stays connected and does what it is told; once the
+    connection is lost it raises ConnectionError."""
 
     def __init__(self, url):
         self._child = subprocess.Popen(
@@ -409,16 +413,21 @@ class Session:
         return self
 
     def __exit__(self, *_):
+        self.close()
+
+    def close(self):
         self._child.kill()
         self._child.communicate()
 
     def sql(self, statements):
         """What it printed, once all are done."""
+        lines = []
         self._child.stdin.write(f"{statements};\n\\echo done\n")
         self._child.stdin.flush()
-        lines = []
         while (line := self._child.stdout.readline()) not in ("done\n", ""):
             lines.append(line.rstrip("\n"))
-        if line == "" or any(text.startswith("ERROR") for text in lines):
+        if line == "":
+            raise ConnectionError("\n".join(lines))
+        if any(text.startswith("ERROR") for text in lines):
             raise RuntimeError("\n".join(lines))
         return "\n".join(lines)
