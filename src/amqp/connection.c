@@ -348,8 +348,13 @@ static int open_method(struct connection *connection, amqp_method_number_t id,
 	}
 }
 
-static bool is_close(amqp_method_number_t id)
+/* What needs no open channel. */
+static bool may_come_early(const struct connection *connection,
+			   amqp_method_number_t id)
 {
+	if (id == AMQP_CONNECTION_BLOCKED_METHOD ||
+	    id == AMQP_CONNECTION_UNBLOCKED_METHOD)
+		return connection->state == CONNECTION_CHANNEL;
 	return id == AMQP_CONNECTION_CLOSE_METHOD ||
 	       id == AMQP_CHANNEL_CLOSE_METHOD;
 }
@@ -362,7 +367,8 @@ static int handle_method(struct connection *connection,
 	const char *name = amqp_method_name(id);
 	const void *method;
 
-	if (connection->state < CONNECTION_OPEN && !is_close(id))
+	if (connection->state < CONNECTION_OPEN &&
+	    !may_come_early(connection, id))
 		return handshake_method(connection, id, frame->payload, event);
 	if (id == AMQP_BASIC_DELIVER_METHOD || id == AMQP_BASIC_RETURN_METHOD) {
 		content_begin(&connection->content, frame);

@@ -278,6 +278,27 @@ static void a_refused_virtual_host_is_told_with_its_name(void **state)
 	peer_end(&peer);
 }
 
+static void a_broker_may_block_before_the_channel_is_open(void **state)
+{
+	amqp_connection_tune_t tune = {0};
+	amqp_connection_open_ok_t open_ok = {0};
+	amqp_channel_open_ok_t channel_ok = {0};
+	amqp_connection_blocked_t blocked = {
+		.reason = amqp_cstring_bytes("low on disk")};
+	struct peer peer;
+
+	(void)state;
+	peer_begin(&peer, &peer_options);
+	peer_say_start(&peer, "PLAIN");
+	peer_say(&peer, 0, AMQP_CONNECTION_TUNE_METHOD, &tune);
+	peer_say(&peer, 0, AMQP_CONNECTION_OPEN_OK_METHOD, &open_ok);
+	peer_say(&peer, 0, AMQP_CONNECTION_BLOCKED_METHOD, &blocked);
+	peer_expect(&peer, CONNECTION_BLOCKED);
+	peer_say(&peer, 1, AMQP_CHANNEL_OPEN_OK_METHOD, &channel_ok);
+	peer_expect(&peer, CONNECTION_OPENED);
+	peer_end(&peer);
+}
+
 static void methods_out_of_turn_end_the_handshake(void **state)
 {
 	amqp_connection_open_ok_t open_ok = {0};
@@ -353,6 +374,7 @@ int main(void)
 		cmocka_unit_test(a_refused_password_is_told_with_its_user),
 		cmocka_unit_test(a_missing_virtual_host_is_told_with_its_name),
 		cmocka_unit_test(a_refused_virtual_host_is_told_with_its_name),
+		cmocka_unit_test(a_broker_may_block_before_the_channel_is_open),
 		cmocka_unit_test(methods_out_of_turn_end_the_handshake),
 		cmocka_unit_test(
 			a_greeting_that_nests_without_end_is_read_all_the_same),
