@@ -486,6 +486,8 @@ usec_t connection_tick(struct connection *connection, bool heard, usec_t now)
 		connection->silent_since = now;
 	if (now >= connection->silent_since + 2 * interval)
 		connection_lost(connection, &silent);
+	if (connection->lost)
+		return USEC_NEVER;
 	if (now >= connection->beat_at) {
 		frame_write_heartbeat(&connection->output);
 		connection->beat_at = now + interval / 2;

@@ -400,6 +400,8 @@ usec_t session_tick(struct session *session, bool heard, usec_t now)
 	dead_at = session->silent_since + interval + interval / 2;
 	if (now >= dead_at)
 		session_transport_lost(session, &silent);
+	if (session->lost)
+		return USEC_NEVER;
 	if (now >= session->ping_at) {
 		session_ping(session);
 		session->ping_at = now + interval / 2;
