@@ -449,12 +449,14 @@ static void plan_wait(struct intake *intake, usec_t now, struct wait *wait)
 	wait_until(wait, now + look_every);
 }
 
+/* The broker is heard before the store is asked: that may take long, and what
+ * has come meanwhile would be judged by a clock that stood still. */
 void intake_step(struct intake *intake, usec_t now, struct wait *wait)
 {
 	wait_init(wait);
 	if (intake->report.state != LANE_STOPPED) {
-		look_at_commit(intake, now);
 		listen_to_broker(intake, now);
+		look_at_commit(intake, now);
 		intake->rushed = intake->committing;
 		if (commit_is_due(intake, now))
 			commit(intake, now);
