@@ -143,12 +143,12 @@ static void write_letter(struct world *world, const struct deed *deed)
 static void break_link(struct world *world, const struct lane *lane,
 		       const struct deed *deed)
 {
-	usec_t noticed = deed->kind == LINK_HALF_OPEN
-				 ? deed->lasts
-				 : world_below(world, 20 * USEC_PER_MSEC);
+	bool half_open = deed->kind == LINK_HALF_OPEN;
+	usec_t noticed = half_open ? deed->lasts
+				   : world_below(world, 20 * USEC_PER_MSEC);
 
 	if (lane != NULL)
-		link_break(lane->link, noticed);
+		link_break(lane->link, noticed, half_open);
 }
 
 static void freeze(struct world *world, usec_t *until, const struct deed *deed)
@@ -193,6 +193,9 @@ static void do_fault(struct world *world, const struct deed *deed)
 		break;
 	case BROKER_BLOCKS:
 		server_block(world, deed->lasts);
+		break;
+	case BROKER_CANCELS:
+		server_cancel(world);
 		break;
 	case BROKER_NACKS:
 		server->nacks += deed->nth;

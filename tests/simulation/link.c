@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A lane's end of the wire: the driver of the simulated broker. */
+#include "stream.h"
 #include "wire.h"
-
 #include "world.h"
 
 static struct link *link_of(struct broker *broker)
@@ -15,18 +15,27 @@ struct link *link_create(struct world *world, struct lane *lane)
 {
 	struct link *link = world_alloc(world, sizeof(*link));
 
+	link->world = world;
+	link->lane = lane;
 	link->base.driver = &simulated_broker;
 	link->base.lock = lane->role == BROKER_CONSUMER && world->plan->alone
 				  ? "intake"
 				  : NULL;
-	link->world = world;
-	link->lane = lane;
+	if (world->plan->wire != WIRE_BROKER)
+		link_observe(link);
 	return link;
 }
 
 void link_abandon(struct link *link)
 {
 	wire_let_go(link);
+}
+
+void link_destroy(struct link *link)
+{
+	if (link->real != NULL)
+		link->real->driver->destroy(link->real);
+	link->real = NULL;
 }
 
 struct broker *link_broker(struct link *link)
@@ -41,6 +50,8 @@ usec_t link_was_up_at(const struct link *link)
 
 usec_t link_ready_at(const struct link *link)
 {
+	if (link->stream != NULL)
+		return stream_ready_at(link->stream);
 	if (!link->listening || link->connection == NULL ||
 	    link->connection->told == NULL)
 		return USEC_NEVER;
@@ -98,29 +109,43 @@ static struct message *make_message(struct world *world,
 	return message;
 }
 
+bool link_may_publish(struct link *link)
+{
+	if (!link->up)
+		violated(link->world, 'I', "published while down");
+	else if (link->blocked)
+		violated(link->world, 'I', "published while blocked");
+	return link->up;
+}
+
+struct message *link_publish(struct link *link, const struct publication *from,
+			     uint64_t tag)
+{
+	struct connection *connection = link->connection;
+	struct message *message = make_message(link->world, from);
+
+	message->tag = tag;
+	connection->by_tag[tag % UNANSWERED_MAX] = message;
+	connection->unanswered++;
+	return message;
+}
+
 static int simulated_publish(struct broker *broker,
 			     const struct publication *from, uint64_t *tag,
 			     struct error *err)
 {
 	struct link *link = link_of(broker);
-	struct world *world = link->world;
 	struct connection *connection = link->connection;
-	unsigned most = world->plan->receive_maximum;
-	struct message *message;
+	unsigned most = link->world->plan->receive_maximum;
 
 	if (link->lane->dead)
 		return error_set(err, STATUS_BUSY, "dead");
-	if (!link->up) {
-		violated(world, 'I', "published while down");
+	if (!link_may_publish(link))
 		return error_set(err, STATUS_BUSY, "down");
-	}
 	if (most > 0 && connection->unanswered >= most)
 		return error_set(err, STATUS_BUSY, "too many unanswered");
-	message = make_message(world, from);
-	message->tag = *tag = ++connection->published;
-	connection->by_tag[*tag % UNANSWERED_MAX] = message;
-	connection->unanswered++;
-	queue_push(&link->unsent, message);
+	*tag = ++connection->published;
+	queue_push(&link->unsent, link_publish(link, from, *tag));
 	return 0;
 }
 
@@ -145,18 +170,17 @@ static void transmit(struct link *link)
 		struct message *message = queue_pop(&link->unsent);
 
 		checker_sent(link->world, link->lane, message->seq);
-		wire_publish(link->connection, message);
+		wire_send(link->connection,
+			  (struct parcel){.kind = PARCEL_PUBLISH,
+					  .message = message});
 	}
 }
 
-static void simulated_acknowledge(struct broker *broker, uint64_t tag)
+void link_acknowledged(struct link *link, uint64_t tag)
 {
-	struct link *link = link_of(broker);
 	struct connection *connection = link->connection;
 
-	if (link->lane->dead)
-		return;
-	if (connection == NULL || tag > connection->told_tag) {
+	if (tag > connection->told_tag) {
 		violated(link->world, 'I', "acknowledged what never came");
 		return;
 	}
@@ -167,6 +191,19 @@ static void simulated_acknowledge(struct broker *broker, uint64_t tag)
 				->by_tag[++connection->acknowledged %
 					 UNANSWERED_MAX]
 				->letter);
+}
+
+static void simulated_acknowledge(struct broker *broker, uint64_t tag)
+{
+	struct link *link = link_of(broker);
+
+	if (link->lane->dead)
+		return;
+	if (link->connection == NULL) {
+		violated(link->world, 'I', "acknowledged while down");
+		return;
+	}
+	link_acknowledged(link, tag);
 	link->wants_ack = true;
 	link->ack_tag = tag;
 }
@@ -176,7 +213,8 @@ static void simulated_stop_consuming(struct broker *broker)
 	struct link *link = link_of(broker);
 
 	if (!link->lane->dead && link->connection != NULL)
-		wire_stop(link->connection);
+		wire_send(link->connection,
+			  (struct parcel){.kind = PARCEL_STOP});
 }
 
 static void simulated_close(struct broker *broker, usec_t now)
@@ -187,16 +225,21 @@ static void simulated_close(struct broker *broker, usec_t now)
 
 /* A relay that gives up for no reason may not send anything twice. That it was
  * told to end by now is one. */
-static void simulated_cut(struct broker *broker)
+void link_cut(struct link *link)
 {
-	struct link *link = link_of(broker);
 	const struct worker *worker = link->lane->worker;
 
-	if (link->lane->dead)
-		return;
 	if (worker->drain_by != 0 && link->world->now >= worker->drain_by)
 		checker_broken(link->world, link->lane);
 	wire_let_go(link);
+}
+
+static void simulated_cut(struct broker *broker)
+{
+	struct link *link = link_of(broker);
+
+	if (!link->lane->dead)
+		link_cut(link);
 }
 
 static void simulated_destroy(struct broker *broker)
@@ -206,8 +249,7 @@ static void simulated_destroy(struct broker *broker)
 
 /* ---- events ---- */
 
-static bool read_delivery(struct connection *connection,
-			  const struct frame *frame, struct arena *arena,
+static void read_delivery(const struct frame *frame, struct arena *arena,
 			  struct delivery *delivery)
 {
 	struct message *message = frame->message;
@@ -227,9 +269,6 @@ static bool read_delivery(struct connection *connection,
 			arena_copy(arena, message->ordering_key)};
 		delivery->headers.count = 1;
 	}
-	connection->told_tag = frame->tag;
-	connection->by_tag[frame->tag % UNANSWERED_MAX] = message;
-	return true;
 }
 
 /* Tells the checker of each publish that the frame answers. */
@@ -269,6 +308,34 @@ static void suspect(struct connection *connection)
 			checker_suspected(world, connection->by_tag[i]->seq);
 }
 
+void link_hear(struct link *link, const struct frame *frame)
+{
+	struct connection *connection = link->connection;
+
+	switch (frame->kind) {
+	case BROKER_DOWN:
+		if (frame->by_publish)
+			suspect(connection);
+		break;
+	case BROKER_CONFIRMED:
+	case BROKER_REFUSED:
+		tell_checker(link, frame);
+		break;
+	case BROKER_DELIVERED:
+		connection->told_tag = frame->tag;
+		connection->by_tag[frame->tag % UNANSWERED_MAX] =
+			frame->message;
+		break;
+	case BROKER_BLOCKED:
+	case BROKER_UNBLOCKED:
+		link->blocked = frame->kind == BROKER_BLOCKED;
+		break;
+	case BROKER_UP:
+	case BROKER_RETURNED:
+		break;
+	}
+}
+
 static void explain(struct broker_event *event, const struct frame *frame)
 {
 	event->kind = frame->kind;
@@ -302,28 +369,15 @@ static bool simulated_next(struct broker *broker, struct arena *arena,
 	if (frame == NULL)
 		return false;
 	explain(event, frame);
-	switch (frame->kind) {
-	case BROKER_UP:
+	link_hear(link, frame);
+	if (frame->kind == BROKER_UP)
 		link->up = true;
-		break;
-	case BROKER_DOWN:
+	if (frame->kind == BROKER_DELIVERED)
+		read_delivery(frame, arena, &event->delivery);
+	if (frame->kind == BROKER_DOWN) {
 		if (frame->status != STATUS_OK)
 			checker_broken(link->world, link->lane);
-		if (frame->by_publish)
-			suspect(link->connection);
 		wire_let_go(link);
-		break;
-	case BROKER_CONFIRMED:
-	case BROKER_REFUSED:
-		tell_checker(link, frame);
-		break;
-	case BROKER_DELIVERED:
-		read_delivery(link->connection, frame, arena, &event->delivery);
-		break;
-	case BROKER_RETURNED:
-	case BROKER_BLOCKED:
-	case BROKER_UNBLOCKED:
-		break;
 	}
 	return true;
 }
@@ -335,12 +389,15 @@ static void simulated_flush(struct broker *broker, usec_t now,
 
 	transmit(link);
 	if (link->connection != NULL && link->wants_ack && survives(link)) {
-		wire_acknowledge(link->connection, link->ack_tag);
+		wire_send(link->connection,
+			  (struct parcel){.kind = PARCEL_ACK,
+					  .tag = link->ack_tag});
 		link->wants_ack = false;
 	}
 	if (link->connection != NULL && link->closing && !link->lane->dead) {
 		link->closing = false;
-		wire_close(link->connection);
+		wire_send(link->connection,
+			  (struct parcel){.kind = PARCEL_CLOSE});
 	}
 	if (link->up)
 		link->up_at = now;

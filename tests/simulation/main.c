@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -21,6 +22,7 @@ struct options {
 	bool tracing;
 	bool twice;	  /* each seed has to give the same hash again */
 	const char *only; /* the deeds to keep, by number */
+	enum wire_kind wire;
 };
 
 /* Shared between the jobs. */
@@ -96,8 +98,8 @@ static void print_command(const struct options *options,
 {
 	const char *comma = "";
 
-	printf("%s --seed %llu --only ", options->program,
-	       (unsigned long long)plan->seed);
+	printf("%s --wire %s --seed %llu --only ", options->program,
+	       wire_name(plan->wire), (unsigned long long)plan->seed);
 	for (size_t i = 0; i < plan->count; i++)
 		if (!plan->deeds[i].left_out) {
 			printf("%s%zu", comma, i);
@@ -163,11 +165,12 @@ static bool run_seed(const struct options *options, struct totals *totals,
 	struct plan plan;
 	uint64_t hash;
 
+	plan_draw(&plan, seed, options->wire);
 	snprintf(running, sizeof(running),
-		 "seed %llu crashes\nreplay: %s --seed %llu --trace\n",
+		 "seed %llu crashes\nreplay: %s --wire %s --seed %llu "
+		 "--trace\n",
 		 (unsigned long long)seed, options->program,
-		 (unsigned long long)seed);
-	plan_draw(&plan, seed);
+		 wire_name(plan.wire), (unsigned long long)seed);
 	if (options->only != NULL)
 		keep_only(&plan, options->only);
 	if (options->tracing)
@@ -267,9 +270,19 @@ static int usage(void)
 {
 	fprintf(stderr,
 		"usage: simulation [--seeds N] [--from SEED] [--jobs N] "
-		"[--twice]\n"
-		"       simulation --seed SEED [--only DEEDS] [--trace]\n");
+		"[--twice] [--wire WIRE]\n"
+		"       simulation --seed SEED [--only DEEDS] [--trace] "
+		"[--wire WIRE]\n"
+		"WIRE is broker, amqp; else each seed chooses\n");
 	return 2;
+}
+
+static bool parse_wire(struct options *options, const char *name)
+{
+	for (options->wire = 0; options->wire < WIRES; options->wire++)
+		if (strcmp(wire_name(options->wire), name) == 0)
+			return true;
+	return false;
 }
 
 static bool parse(struct options *options, int argc, char **argv)
@@ -282,6 +295,7 @@ static bool parse(struct options *options, int argc, char **argv)
 		{"only", required_argument, NULL, 'o'},
 		{"trace", no_argument, NULL, 't'},
 		{"twice", no_argument, NULL, '2'},
+		{"wire", required_argument, NULL, 'w'},
 		{NULL, 0, NULL, 0},
 	};
 	int option;
@@ -305,6 +319,10 @@ static bool parse(struct options *options, int argc, char **argv)
 		case 'o':
 			options->only = optarg;
 			break;
+		case 'w':
+			if (!parse_wire(options, optarg))
+				return false;
+			break;
 		case 't':
 			options->tracing = true;
 			break;
@@ -320,7 +338,7 @@ static bool parse(struct options *options, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct options options = {.seeds = 1000, .jobs = 1};
+	struct options options = {.seeds = 1000, .jobs = 1, .wire = WIRE_ANY};
 	struct totals *totals =
 		mmap(NULL, sizeof(*totals), PROT_READ | PROT_WRITE,
 		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -31,6 +31,7 @@ static const char *const names[DEED_KINDS] = {
 	[BROKER_CRASHED] = "broker-crashed",
 	[BROKER_FROZEN] = "broker-frozen",
 	[BROKER_BLOCKS] = "broker-blocks",
+	[BROKER_CANCELS] = "broker-cancels",
 	[BROKER_NACKS] = "broker-nacks",
 	[BROKER_MUTE] = "broker-mute",
 	[BROKER_REPEATS] = "broker-repeats",
@@ -44,6 +45,16 @@ const char *deed_name(enum deed_kind kind)
 bool deed_is_fault(const struct deed *deed)
 {
 	return deed->kind != WORK_WRITE && deed->kind != WORK_LETTER;
+}
+
+const char *wire_name(enum wire_kind kind)
+{
+	static const char *const wires[WIRES] = {
+		[WIRE_BROKER] = "broker",
+		[WIRE_AMQP] = "amqp",
+	};
+
+	return wires[kind];
 }
 
 static uint64_t below(struct random *random, uint64_t bound)
@@ -152,11 +163,35 @@ static int compare(const void *left, const void *right)
 	return (int)a->kind - (int)b->kind;
 }
 
-void plan_draw(struct plan *plan, uint64_t seed)
+/* Bytes take their time, so fewer runs have them. */
+static enum wire_kind draw_wire(struct random *random)
+{
+	return chance(random, 4) ? WIRE_AMQP : WIRE_BROKER;
+}
+
+static void draw_bytes(struct plan *plan, struct random *random)
+{
+	plan->dribbles = chance(random, 2);
+	plan->socket = chance(random, 3) ? 100 + below(random, 2000) : 65536;
+	plan->heartbeat = 1 + (double)below(random, chance(random, 2) ? 2 : 5);
+}
+
+/* What a protocol does not know. */
+static void fit_to_wire(struct plan *plan)
+{
+	if (plan->wire == WIRE_AMQP) {
+		plan->alone = false;
+		plan->receive_maximum = 0;
+	}
+}
+
+void plan_draw(struct plan *plan, uint64_t seed, enum wire_kind wire)
 {
 	struct random random = {seed};
 
-	*plan = (struct plan){.seed = seed};
+	*plan = (struct plan){.seed = seed, .wire = draw_wire(&random)};
+	if (wire != WIRE_ANY)
+		plan->wire = wire;
 	plan->workers = 1 + (unsigned)below(&random, WORKERS_MAX);
 	plan->window = 1 + (int64_t)below(&random, 12);
 	plan->prefetch = 1 + (int64_t)below(&random, 16);
@@ -172,6 +207,8 @@ void plan_draw(struct plan *plan, uint64_t seed)
 	plan->multiple = chance(&random, 2);
 	plan->steals = chance(&random, 2);
 	plan->overlaps = chance(&random, 2);
+	draw_bytes(plan, &random);
+	fit_to_wire(plan);
 	draw_work(plan, &random);
 	draw_faults(plan, &random);
 	qsort(plan->deeds, plan->count, sizeof(*plan->deeds), compare);
@@ -203,12 +240,12 @@ static void print_deed(size_t number, const struct deed *deed)
 
 void plan_print(const struct plan *plan)
 {
-	printf("seed %llu: %u workers, window %lld, prefetch %lld, at most "
+	printf("seed %llu: %s, %u workers, window %lld, prefetch %lld, at most "
 	       "%lld "
 	       "attempts, latency %.3f ms, confirms within %.3f ms%s%s%s%s\n",
-	       (unsigned long long)plan->seed, plan->workers,
-	       (long long)plan->window, (long long)plan->prefetch,
-	       (long long)plan->max_retry_count,
+	       (unsigned long long)plan->seed, wire_name(plan->wire),
+	       plan->workers, (long long)plan->window,
+	       (long long)plan->prefetch, (long long)plan->max_retry_count,
 	       (double)plan->latency / USEC_PER_MSEC,
 	       (double)plan->confirming / USEC_PER_MSEC,
 	       plan->alone ? ", one intake at a time" : "",

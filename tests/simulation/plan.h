@@ -54,6 +54,7 @@ enum deed_kind {
 	BROKER_CRASHED, /* what was not confirmed may be gone */
 	BROKER_FROZEN,
 	BROKER_BLOCKS,	/* connection.blocked */
+	BROKER_CANCELS, /* who consumes is told that he does not any more */
 	BROKER_NACKS,	/* the `nth` next messages */
 	BROKER_MUTE,	/* they are never answered */
 	BROKER_REPEATS, /* they are delivered twice */
@@ -76,6 +77,14 @@ enum content {
 	CONTENTS
 };
 
+/* What is between a lane and the broker. */
+enum wire_kind {
+	WIRE_BROKER, /* a driver of the simulation's own */
+	WIRE_AMQP,   /* the product's, and bytes of AMQP 0-9-1 */
+	WIRES,
+	WIRE_ANY = WIRES, /* the seed chooses */
+};
+
 struct deed {
 	usec_t at;
 	enum deed_kind kind;
@@ -90,6 +99,7 @@ struct deed {
 
 struct plan {
 	uint64_t seed;
+	enum wire_kind wire;
 	unsigned workers;
 	int64_t window, prefetch, max_retry_count;
 	double retry_interval;
@@ -99,12 +109,18 @@ struct plan {
 	bool alone;		  /* one intake at a time, as with MQTT */
 	bool multiple; /* confirms in order and many at once, else any order */
 	bool overlaps; /* batches are accepted while the intake goes on */
-	bool steals;   /* a standby ends a session whose worker is silent */
+	bool dribbles; /* what comes over a wire of bytes comes in parts */
+	size_t socket; /* bytes that such a wire takes at a time */
+	double heartbeat; /* seconds between a lane's signs of life on it */
+	bool steals;	  /* a standby ends a session whose worker is silent */
 	struct deed deeds[DEEDS_MAX]; /* by time */
 	size_t count;
 };
 
-void plan_draw(struct plan *plan, uint64_t seed);
+/* With WIRE_ANY the seed chooses the wire as well. */
+void plan_draw(struct plan *plan, uint64_t seed, enum wire_kind wire);
+
+const char *wire_name(enum wire_kind kind);
 
 bool deed_is_fault(const struct deed *deed);
 const char *deed_name(enum deed_kind kind);

@@ -170,6 +170,7 @@ void server_take(struct connection *connection, struct message *message)
 		connection_tell(connection,
 				(struct frame){.kind = BROKER_DOWN,
 					       .status = STATUS_INVALID,
+					       .lingers = true,
 					       .by_publish = true});
 		connection_close_server(connection);
 	} else {
@@ -214,6 +215,25 @@ bool server_is_idle(const struct server *server)
 
 /* ---- breaking ---- */
 
+void server_throw_others_out(struct connection *connection)
+{
+	struct world *world = connection->link->world;
+	struct connection *at = world->server.connections;
+
+	while (at != NULL) {
+		struct connection *next = at->next;
+
+		if (at != connection &&
+		    at->link->lane->role == BROKER_CONSUMER) {
+			connection_tell(at,
+					(struct frame){.kind = BROKER_DOWN,
+						       .status = STATUS_BUSY});
+			connection_close_server(at);
+		}
+		at = next;
+	}
+}
+
 /* What was not safe may be gone. */
 static void lose_some(struct world *world)
 {
@@ -242,11 +262,34 @@ void server_restart(struct world *world, usec_t away_for, bool crash)
 
 		connection_tell(connection,
 				(struct frame){.kind = BROKER_DOWN,
+					       .abrupt = crash,
 					       .status = STATUS_AWAY});
 		connection_close_server(connection);
 	}
 	if (crash)
 		lose_some(world);
+}
+
+/* The queue is gone for a moment: who speaks AMQP is told in words, and closes
+ * the connection himself. */
+void server_cancel(struct world *world)
+{
+	struct connection *at = world->server.connections;
+
+	while (at != NULL) {
+		struct connection *next = at->next;
+
+		if (at->link->lane->role == BROKER_CONSUMER && !at->stopped) {
+			connection_tell(
+				at, (struct frame){.kind = BROKER_DOWN,
+						   .lingers = at->peer != NULL,
+						   .status = STATUS_NOT_FOUND});
+			at->stopped = true;
+			if (at->peer == NULL)
+				connection_close_server(at);
+		}
+		at = next;
+	}
 }
 
 static void tell_publishers(struct world *world, enum broker_event_kind kind)

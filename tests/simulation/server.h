@@ -48,6 +48,8 @@ struct server {
 struct link *link_create(struct world *world, struct lane *lane);
 /* Its process is gone. */
 void link_abandon(struct link *link);
+/* And out of its last call. */
+void link_destroy(struct link *link);
 struct broker *link_broker(struct link *link);
 /* When it has something to say to a lane that listens. */
 usec_t link_ready_at(const struct link *link);
@@ -55,10 +57,13 @@ usec_t link_ready_at(const struct link *link);
 usec_t link_was_up_at(const struct link *link);
 
 /* The network between a lane and the broker breaks; each side notices after a
- * while of its own. */
-void link_break(struct link *link, usec_t noticed_after);
+ * while of its own. Half open, a lane with the product's driver is told
+ * nothing. */
+void link_break(struct link *link, usec_t noticed_after, bool half_open);
 
 void server_restart(struct world *world, usec_t away_for, bool crash);
+/* Nobody consumes from the queue any more, for now. */
+void server_cancel(struct world *world);
 void server_block(struct world *world, usec_t duration);
 /* A stranger's message. */
 void server_put(struct world *world, struct span topic, struct span message_id,

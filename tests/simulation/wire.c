@@ -2,7 +2,11 @@
 /* The wire between a lane and the broker: what is under way, and its ends. */
 #include "wire.h"
 
+#include "peer.h"
 #include "world.h"
+
+static action_fn arrive;
+static void take_connect(struct connection *connection);
 
 /* A peer that is silent is given up after two heartbeats. */
 static const usec_t two_heartbeats = 20 * USEC_PER_SEC;
@@ -14,26 +18,87 @@ static usec_t latency(struct world *world)
 
 /* ---- to the lane ---- */
 
-void connection_tell(struct connection *connection, struct frame frame)
+static void append(struct connection *connection, const struct frame *frame)
 {
-	struct world *world = connection->link->world;
-	usec_t due = world->now + latency(world);
 	struct frame *told;
 
-	if (due < connection->told_at)
-		due = connection->told_at;
-	connection->told_at = due; /* nothing passes what was lost */
-	if (!connection->using || due >= connection->cut_at)
+	if (frame->due >= connection->cut_at)
 		return;
-	told = world_alloc(world, sizeof(*told));
-	*told = frame;
+	told = world_alloc(connection->link->world, sizeof(*told));
+	*told = *frame;
 	told->next = NULL;
-	told->due = due;
 	if (connection->told_last == NULL)
 		connection->told = told;
 	else
 		connection->told_last->next = told;
 	connection->told_last = told;
+}
+
+/* Where the network cuts the bytes in two; at their end if it does not. */
+static size_t first_part(struct world *world, size_t size)
+{
+	if (!world->plan->dribbles || world_below(world, 2) == 0)
+		return size;
+	return 1 + (size_t)world_below(world, (usec_t)size);
+}
+
+/* The bytes of a frame come together or in parts, which take their time. */
+static void append_bytes(struct connection *connection, struct frame *frame)
+{
+	struct world *world = connection->link->world;
+	struct span left = world_copy(world, buffer_span(&world->speech));
+
+	while (left.len > 0) {
+		size_t size = first_part(world, left.len);
+		struct frame part = *frame;
+
+		part.bytes = (struct span){left.at, size};
+		part.part = size < left.len;
+		append(connection, &part);
+		left.at += size;
+		left.len -= size;
+		if (part.part)
+			frame->due +=
+				1 + world_below(world, world->plan->latency);
+	}
+}
+
+/* What the network itself tells. */
+static bool begins_or_ends(const struct frame *frame)
+{
+	return frame->speech == 0 && !frame->lingers &&
+	       (frame->kind == BROKER_UP || frame->kind == BROKER_DOWN);
+}
+
+static void append_speech(struct connection *connection, struct frame *frame)
+{
+	struct buffer *speech = &connection->link->world->speech;
+	struct frame words = *frame;
+
+	buffer_reset(speech);
+	connection->peer->say(connection, frame, speech);
+	if (begins_or_ends(frame))
+		words.speech = LAST_WORDS;
+	append_bytes(connection, &words);
+	frame->due = words.due;
+	if (begins_or_ends(frame))
+		append(connection, frame);
+}
+
+void connection_tell(struct connection *connection, struct frame frame)
+{
+	struct world *world = connection->link->world;
+
+	frame.due = world->now + latency(world);
+	if (frame.due < connection->told_at)
+		frame.due = connection->told_at;
+	if (frame.kind == BROKER_DOWN)
+		connection->ended = true;
+	if (connection->using && connection->peer != NULL)
+		append_speech(connection, &frame);
+	else if (connection->using)
+		append(connection, &frame);
+	connection->told_at = frame.due; /* nothing passes what was lost */
 }
 
 struct frame *wire_hear(struct connection *connection)
@@ -112,114 +177,121 @@ void connection_answer(struct world *world, void *subject, uint64_t tag)
 
 /* ---- to the server ---- */
 
-static usec_t when_it_listens(const struct connection *connection)
-{
-	const struct world *world = connection->link->world;
-	const struct server *server = &world->server;
-	usec_t at = world->now;
-
-	if (server->frozen_until > at)
-		at = server->frozen_until;
-	if (connection->link->lane->role == BROKER_PUBLISHER &&
-	    server->blocked_until > at)
-		at = server->blocked_until;
-	return at;
-}
-
-/* True if what arrives now is lost, or put off until the server listens. */
-static bool not_now(struct connection *connection, action_fn *action,
-		    void *subject, uint64_t argument)
+void wire_send(struct connection *connection, struct parcel parcel)
 {
 	struct world *world = connection->link->world;
-	usec_t at = when_it_listens(connection);
+	struct parcel *sent = world_alloc(world, sizeof(*sent));
 
-	if (!connection->serving || world->now >= connection->cut_at)
-		return true;
-	if (at > world->now)
-		world_at(world, at, action, subject, argument);
-	return at > world->now;
+	*sent = parcel;
+	sent->due = world->now + latency(world);
+	if (sent->due < connection->sent_at)
+		sent->due = connection->sent_at;
+	connection->sent_at = sent->due;
+	connection->underway += sent->size;
+	if (connection->sent_last == NULL)
+		connection->sent = sent;
+	else
+		connection->sent_last->next = sent;
+	connection->sent_last = sent;
+	world_at(world, sent->due, arrive, connection, 0);
 }
 
-struct parcel {
-	struct connection *connection;
-	struct message *message;
-};
-
-static void arrive_publish(struct world *world, void *subject,
-			   uint64_t argument)
+/* A broker that is frozen takes nothing. While it blocks it reads no further
+ * where a message comes next. */
+static usec_t taken_at(const struct connection *connection,
+		       const struct parcel *parcel)
 {
-	struct parcel *parcel = subject;
+	const struct server *server = &connection->link->world->server;
 
-	(void)world;
-	if (!not_now(parcel->connection, arrive_publish, subject, argument))
-		server_take(parcel->connection, parcel->message);
+	if (parcel->kind == PARCEL_CONNECT && connection->peer != NULL)
+		return parcel->due;
+	if (parcel->kind == PARCEL_PUBLISH &&
+	    server->blocked_until > server->frozen_until)
+		return server->blocked_until;
+	return server->frozen_until;
 }
 
-static void arrive_ack(struct world *world, void *subject, uint64_t tag)
+static void take_parcel(struct connection *connection,
+			const struct parcel *parcel)
 {
-	(void)world;
-	if (!not_now(subject, arrive_ack, subject, tag))
-		server_acknowledge(subject, tag);
-}
-
-static void arrive_stop(struct world *world, void *subject, uint64_t argument)
-{
-	struct connection *connection = subject;
-
-	(void)world;
-	if (!not_now(connection, arrive_stop, subject, argument))
+	switch (parcel->kind) {
+	case PARCEL_CONNECT:
+		take_connect(connection);
+		break;
+	case PARCEL_PUBLISH:
+		server_take(connection, parcel->message);
+		break;
+	case PARCEL_ACK:
+		server_acknowledge(connection, parcel->tag);
+		break;
+	case PARCEL_STOP:
 		connection->stopped = true;
+		break;
+	case PARCEL_CLOSE:
+		connection_tell(connection,
+				(struct frame){.kind = BROKER_DOWN,
+					       .status = STATUS_OK});
+		connection_close_server(connection);
+		break;
+	case PARCEL_GONE:
+		connection_close_server(connection);
+		break;
+	case PARCEL_SPEECH:
+		break;
+	}
+	if (connection->peer != NULL && parcel->kind != PARCEL_CONNECT)
+		connection->peer->take(connection, parcel);
 }
 
-static void arrive_close(struct world *world, void *subject, uint64_t argument)
+/* What comes over a connection that is cut, or closed over there, is lost. */
+static bool is_lost(const struct connection *connection,
+		    const struct parcel *parcel)
+{
+	if (parcel->kind == PARCEL_GONE)
+		return false;
+	if (connection->link->world->now >= connection->cut_at)
+		return true;
+	return parcel->kind != PARCEL_CONNECT && !connection->serving;
+}
+
+static bool waits(const struct connection *connection,
+		  const struct parcel *parcel)
+{
+	return connection->serving || parcel->kind == PARCEL_CONNECT;
+}
+
+static void arrive(struct world *world, void *subject, uint64_t argument)
 {
 	struct connection *connection = subject;
+	struct parcel *parcel;
 
-	(void)world;
-	if (not_now(connection, arrive_close, subject, argument))
-		return;
-	connection_tell(connection, (struct frame){.kind = BROKER_DOWN,
-						   .status = STATUS_OK});
-	connection_close_server(connection);
-}
+	(void)argument;
+	while ((parcel = connection->sent) != NULL &&
+	       parcel->due <= world->now) {
+		usec_t at = taken_at(connection, parcel);
 
-static void send(struct connection *connection, action_fn *arrive,
-		 void *subject, uint64_t argument)
-{
-	struct world *world = connection->link->world;
-	usec_t at = world->now + latency(world);
-
-	if (at < connection->sent_at)
-		at = connection->sent_at;
-	connection->sent_at = at;
-	world_at(world, at, arrive, subject, argument);
-}
-
-void wire_publish(struct connection *connection, struct message *message)
-{
-	struct parcel *parcel =
-		world_alloc(connection->link->world, sizeof(*parcel));
-
-	*parcel = (struct parcel){connection, message};
-	send(connection, arrive_publish, parcel, 0);
-}
-
-void wire_acknowledge(struct connection *connection, uint64_t tag)
-{
-	send(connection, arrive_ack, connection, tag);
-}
-
-void wire_stop(struct connection *connection)
-{
-	send(connection, arrive_stop, connection, 0);
-}
-
-void wire_close(struct connection *connection)
-{
-	send(connection, arrive_close, connection, 0);
+		if (waits(connection, parcel) && at > world->now) {
+			world_at(world, at, arrive, connection, 0);
+			return;
+		}
+		connection->sent = parcel->next;
+		if (connection->sent == NULL)
+			connection->sent_last = NULL;
+		connection->underway -= parcel->size;
+		if (!is_lost(connection, parcel))
+			take_parcel(connection, parcel);
+	}
 }
 
 /* ---- the two ends ---- */
+
+bool connection_may_end(const struct connection *connection)
+{
+	const struct world *world = connection->link->world;
+
+	return connection->ended || world->now >= connection->cut_at ||
+	       world->server.frozen_until >= connection->opened_at;
+}
 
 void connection_close_server(struct connection *connection)
 {
@@ -251,7 +323,8 @@ void wire_let_go(struct link *link)
 	bool silent = world_below(world, 4) == 0;
 
 	link->connection = NULL;
-	link->up = link->closing = link->wants_ack = false;
+	link->up = link->blocked = false;
+	link->closing = link->wants_ack = false;
 	link->unsent = (struct queue){0};
 	if (connection == NULL)
 		return;
@@ -265,7 +338,7 @@ void wire_let_go(struct link *link)
 		world_at(world, world->now + world_below(world, two_heartbeats),
 			 notice_at_server, connection, 0);
 	else
-		send(connection, notice_at_server, connection, 0);
+		wire_send(connection, (struct parcel){.kind = PARCEL_GONE});
 }
 
 static void hear_of_break(struct world *world, void *subject, uint64_t argument)
@@ -279,11 +352,12 @@ static void hear_of_break(struct world *world, void *subject, uint64_t argument)
 	connection->told = connection->told_last = NULL;
 	connection->told_at = world->now;
 	connection_tell(connection, (struct frame){.kind = BROKER_DOWN,
+						   .abrupt = true,
 						   .status = STATUS_AWAY});
 	connection->cut_at = world->now;
 }
 
-void link_break(struct link *link, usec_t noticed_after)
+void link_break(struct link *link, usec_t noticed_after, bool half_open)
 {
 	struct connection *connection = link->connection;
 	struct world *world = link->world;
@@ -293,58 +367,36 @@ void link_break(struct link *link, usec_t noticed_after)
 	note(world, link->lane, "the link breaks", noticed_after, 0);
 	connection->cut_at =
 		world->now + world_below(world, 2) * latency(world);
-	world_at(world, world->now + noticed_after, hear_of_break, connection,
-		 0);
+	if (connection->peer == NULL || !half_open)
+		world_at(world, world->now + noticed_after, hear_of_break,
+			 connection, 0);
 	world_at(world, world->now + world_below(world, noticed_after + 1),
 		 notice_at_server, connection, 0);
 }
 
-static void throw_others_out(struct connection *connection)
+static void take_connect(struct connection *connection)
 {
 	struct world *world = connection->link->world;
-	struct connection *at = world->server.connections;
+	const struct server *server = &world->server;
+	bool publishes = connection->link->lane->role == BROKER_PUBLISHER;
 
-	while (at != NULL) {
-		struct connection *next = at->next;
-
-		if (at != connection &&
-		    at->link->lane->role == BROKER_CONSUMER) {
-			connection_tell(at,
-					(struct frame){.kind = BROKER_DOWN,
-						       .status = STATUS_BUSY});
-			connection_close_server(at);
-		}
-		at = next;
-	}
-}
-
-static void arrive_connect(struct world *world, void *subject,
-			   uint64_t argument)
-{
-	struct connection *connection = subject;
-	usec_t at = when_it_listens(connection);
-
-	if (!connection->using || world->now >= connection->cut_at)
+	if (!connection->using)
 		return;
-	if (world->now < world->server.away_until) {
+	if (world->now < server->away_until) {
 		connection_tell(connection,
 				(struct frame){.kind = BROKER_DOWN,
 					       .status = STATUS_AWAY});
 		return;
 	}
-	if (world->now < world->server.frozen_until) {
-		world_at(world, at, arrive_connect, subject, argument);
-		return;
-	}
 	connection->serving = true;
 	connection->next = world->server.connections;
 	world->server.connections = connection;
-	if (world->plan->alone &&
-	    connection->link->lane->role == BROKER_CONSUMER)
-		throw_others_out(connection);
 	connection_tell(connection, (struct frame){.kind = BROKER_UP});
-	if (world->now < world->server.blocked_until &&
-	    connection->link->lane->role == BROKER_PUBLISHER)
+	if (connection->peer != NULL)
+		return; /* the rest when it has introduced itself */
+	if (world->plan->alone && !publishes)
+		server_throw_others_out(connection);
+	if (publishes && world->now < server->blocked_until)
 		connection_tell(connection,
 				(struct frame){.kind = BROKER_BLOCKED});
 	server_pump(world);
@@ -356,9 +408,16 @@ struct connection *wire_connect(struct link *link)
 		world_alloc(link->world, sizeof(*connection));
 
 	connection->link = link;
+	connection->peer = link->peer;
 	connection->using = true;
+	connection->opened_at = link->world->now;
 	connection->cut_at = USEC_NEVER;
 	connection->oldest = 1;
-	send(connection, arrive_connect, connection, 0);
+	if (connection->peer != NULL) {
+		connection->stopped = true; /* until it is asked for */
+		connection->state =
+			world_alloc(link->world, connection->peer->state_size);
+	}
+	wire_send(connection, (struct parcel){.kind = PARCEL_CONNECT});
 	return connection;
 }

@@ -47,6 +47,7 @@ static void bury(struct lane *lane)
 {
 	relay_destroy(lane->relay);
 	intake_destroy(lane->intake);
+	link_destroy(lane->link);
 	lane->relay = NULL;
 	lane->intake = NULL;
 }

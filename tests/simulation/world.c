@@ -271,6 +271,7 @@ void world_finish(struct world *world)
 {
 	config_destroy(&world->config);
 	arena_finish(&world->memory);
+	buffer_finish(&world->speech);
 	free(world->actions);
 }
 
@@ -292,6 +293,8 @@ static void reset(struct world *world, const struct plan *plan, bool tracing)
 	world->config.window = plan->window;
 	world->config.max_retry_count = plan->max_retry_count;
 	world->config.retry_interval_seconds = plan->retry_interval;
+	world->config.rabbitmq.prefetch_count = plan->prefetch;
+	world->config.rabbitmq.heartbeat_seconds = plan->heartbeat;
 }
 
 static void begin(struct world *world)

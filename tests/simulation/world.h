@@ -11,6 +11,7 @@
 #define SIMULATION_WORLD_H
 
 #include "base/arena.h"
+#include "base/buffer.h"
 #include "base/random.h"
 #include "bus/intake.h"
 #include "bus/relay.h"
@@ -68,7 +69,8 @@ struct worker {
 struct world {
 	usec_t now;
 	struct random random;
-	struct arena memory; /* of all that lives as long as the run */
+	struct arena memory;  /* of all that lives as long as the run */
+	struct buffer speech; /* what a peer is about to say */
 	const struct plan *plan;
 	struct runtime_config config;
 	struct action *actions; /* a heap */
