@@ -27,6 +27,7 @@ enum request_state {
 struct request {
 	enum request_state state;
 	uint8_t qos;
+	uint8_t reason;	  /* what PUBREC said */
 	bool counted;	  /* in the quota of this connection */
 	size_t count;	  /* filters */
 	struct span copy; /* PUBLISH as sent, owned; absent if not kept */

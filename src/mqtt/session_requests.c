@@ -304,13 +304,16 @@ static int mismatch(struct session *session, enum packet_type type, uint16_t id)
 			    packet_name(type), id);
 }
 
+/* Of QoS 2 it is PUBREC that says what became of the message. */
 static int confirm(struct session *session, uint64_t tag,
 		   const struct answer *answer, struct session_event *event)
 {
+	uint8_t received = requests_get(&session->requests, tag)->reason;
+
 	settle(session, tag, REQUEST_DONE);
 	go_on_resending(session);
 	event->tag = tag;
-	event->reason = answer->reason;
+	event->reason = received != 0 ? received : answer->reason;
 	event->kind = SESSION_CONFIRMED;
 	return 1;
 }
@@ -326,12 +329,14 @@ static int reject(struct session *session, uint64_t tag,
 }
 
 /* After PUBREL never the PUBLISH again (4.3.3-6): its copy is forgotten. */
-static int release(struct session *session, uint64_t tag, uint16_t id)
+static int release(struct session *session, uint64_t tag,
+		   const struct answer *pubrec)
 {
 	if (session->state != STATE_CONNECTED)
 		return 0;
 	requests_move(&session->requests, tag, REQUEST_RELEASED);
-	send_pubrel(session, id, 0);
+	requests_get(&session->requests, tag)->reason = pubrec->reason;
+	send_pubrel(session, pubrec->id, 0);
 	return 0;
 }
 
@@ -362,9 +367,9 @@ int session_on_answer(struct session *session, enum packet_type type,
 	if (type == PACKET_PUBREC && published && request->qos == 2)
 		return answer->reason >= REASON_FAILURES
 			       ? reject(session, tag, answer, event)
-			       : release(session, tag, answer->id);
+			       : release(session, tag, answer);
 	if (type == PACKET_PUBREC && request->state == REQUEST_RELEASED)
-		return release(session, tag, answer->id);
+		return release(session, tag, answer);
 	if (type == PACKET_PUBCOMP && request->state == REQUEST_RELEASED)
 		return confirm(session, tag, answer, event);
 	return mismatch(session, type, answer->id);

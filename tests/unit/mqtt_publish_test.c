@@ -77,6 +77,23 @@ static void qos_2_is_done_with_pubcomp(void **state)
 	peer_end(&peer);
 }
 
+static void qos_2_that_nobody_wants_is_told_so_by_pubrec(void **state)
+{
+	struct peer peer;
+
+	(void)state;
+	peer_open(&peer, &peer_options, WELCOME);
+	peer_publish(&peer, 2, 1);
+	peer_ignore(&peer);
+	peer_say(&peer, "50 03 0001 10");
+	peer_expect_nothing(&peer);
+	peer_hear(&peer, "62 02 0001");
+	peer_say(&peer, "70 02 0001");
+	expect_done(&peer, SESSION_CONFIRMED, 1);
+	assert_int_equal(peer.event.reason, REASON_NO_MATCHING_SUBSCRIBERS);
+	peer_end(&peer);
+}
+
 static void qos_2_is_done_with_pubcomp_in_version_3(void **state)
 {
 	struct peer peer;
@@ -401,6 +418,7 @@ int main(void)
 		cmocka_unit_test(qos_1_is_done_with_puback),
 		cmocka_unit_test(qos_1_is_done_with_puback_in_version_3),
 		cmocka_unit_test(qos_2_is_done_with_pubcomp),
+		cmocka_unit_test(qos_2_that_nobody_wants_is_told_so_by_pubrec),
 		cmocka_unit_test(qos_2_is_done_with_pubcomp_in_version_3),
 		cmocka_unit_test(puback_out_of_order_finds_its_message),
 		cmocka_unit_test(properties_of_a_message_are_sent),
