@@ -92,6 +92,7 @@ static bool on_connected(struct mqtt *mqtt, const struct session_event *from,
 	struct error cause;
 	int status = check_limits(mqtt, &from->limits, &cause);
 
+	mqtt->tick_at = mqtt->now; /* keep-alive begins */
 	mqtt->session_lost = mqtt->role == BROKER_CONSUMER &&
 			     !mqtt->config->mqtt.clean_start &&
 			     !from->session_present;
