@@ -27,12 +27,6 @@ static uint64_t number(const char *at, size_t size)
 	return value;
 }
 
-static bool refuse(struct connection *connection, const char *what)
-{
-	violated(connection->link->world, 'I', "%s", what);
-	return false;
-}
-
 /* The frame that begins the bytes; false if it is not all there. */
 static bool read_frame(struct connection *connection, struct span bytes,
 		       uint8_t *type, struct span *payload)
@@ -43,11 +37,11 @@ static bool read_frame(struct connection *connection, struct span bytes,
 		return false;
 	size = (size_t)number(bytes.at + 3, 4);
 	if (size > 131072 - OVERHEAD)
-		return refuse(connection, "a frame is too large");
+		return peer_refuse(connection, "a frame is too large");
 	if (bytes.len < size + OVERHEAD)
 		return false;
 	if ((unsigned char)bytes.at[HEADER + size] != AMQP_FRAME_END)
-		return refuse(connection, "a frame has no end mark");
+		return peer_refuse(connection, "a frame has no end mark");
 	*type = (uint8_t)bytes.at[0];
 	*payload = (struct span){bytes.at + HEADER, size};
 	return true;
@@ -70,7 +64,7 @@ static bool read_content(struct connection *connection, struct span bytes,
 	if (!read_frame(connection, rest(bytes, unit->size), &type, &header))
 		return false;
 	if (type != AMQP_FRAME_HEADER || header.len < CONTENT_HEADER)
-		return refuse(connection, "a message has no header");
+		return peer_refuse(connection, "a message has no header");
 	size = number(header.at + 4, 8);
 	unit->size += header.len + OVERHEAD;
 	unit->properties = rest(header, CONTENT_HEADER);
@@ -78,7 +72,7 @@ static bool read_content(struct connection *connection, struct span bytes,
 			&unit->body))
 		return false;
 	if (type != AMQP_FRAME_BODY || unit->body.len != size)
-		return refuse(connection, "a message has another body");
+		return peer_refuse(connection, "a message has another body");
 	unit->size += unit->body.len + OVERHEAD;
 	return true;
 }
@@ -96,7 +90,7 @@ static bool read_unit(struct connection *connection, struct span bytes,
 	if (unit->type == AMQP_FRAME_HEARTBEAT)
 		return true;
 	if (unit->type != AMQP_FRAME_METHOD || payload.len < 4)
-		return refuse(connection, "a frame is no method");
+		return peer_refuse(connection, "a frame is no method");
 	unit->method = (uint32_t)number(payload.at, 4);
 	unit->fields = rest(payload, 4);
 	return unit->method != AMQP_BASIC_PUBLISH_METHOD ||
@@ -128,7 +122,7 @@ static const void *decode(struct connection *connection,
 	recycle_amqp_pool(&pool);
 	if (amqp_decode_method(unit->method, &pool, bytes_of(unit->fields),
 			       &method) < 0) {
-		refuse(connection, "a method is malformed");
+		peer_refuse(connection, "a method is malformed");
 		return NULL;
 	}
 	return method;
@@ -183,9 +177,10 @@ static struct message *hear_publish(struct connection *connection,
 	struct message *message = queue_pop(&connection->link->unsent);
 
 	if (!state->confirms || !state->bound)
-		refuse(connection, "a message went out before the topology");
+		peer_refuse(connection,
+			    "a message went out before the topology");
 	if (message == NULL || !is_the_message(connection, unit, message))
-		refuse(connection, "a message was changed on its way out");
+		peer_refuse(connection, "a message was changed on its way out");
 	return message;
 }
 
@@ -196,7 +191,7 @@ static uint64_t hear_ack(struct connection *connection, const struct unit *unit)
 	if (ack == NULL)
 		return 0;
 	if (!ack->multiple)
-		refuse(connection, "a delivery is acknowledged by itself");
+		peer_refuse(connection, "a delivery is acknowledged by itself");
 	link_acknowledged(connection->link, ack->delivery_tag);
 	return ack->delivery_tag;
 }
@@ -228,7 +223,8 @@ static void hear_other(struct connection *connection, const struct unit *unit)
 		break;
 	case AMQP_BASIC_CONSUME_METHOD:
 		if (!state->limited || !state->bound)
-			refuse(connection, "it consumes before the topology");
+			peer_refuse(connection,
+				    "it consumes before the topology");
 		break;
 	case AMQP_CONNECTION_TUNE_OK_METHOD:
 		tune = decode(connection, unit);
@@ -272,7 +268,8 @@ static bool hear_greeting(struct connection *connection, struct buffer *written)
 		return false;
 	if (memcmp(buffer_span(written).at, "AMQP\0\0\x09\x01",
 		   GREETING_SIZE) != 0)
-		return refuse(connection, "it does not begin with AMQP 0-9-1");
+		return peer_refuse(connection,
+				   "it does not begin with AMQP 0-9-1");
 	buffer_consume(written, GREETING_SIZE);
 	state->greeted = true;
 	wire_send(connection, (struct parcel){.kind = PARCEL_SPEECH,
@@ -296,69 +293,18 @@ static void amqp_hear(struct connection *connection, struct buffer *written)
 
 /* ---- what the server does about it ---- */
 
-static void say(struct connection *connection, uint32_t speech)
-{
-	connection_tell(connection, (struct frame){.speech = speech});
-}
-
-static bool is_silent(const struct connection *connection)
-{
-	const struct amqp_state *state = connection->state;
-
-	return connection->sent == NULL &&
-	       connection->link->world->now - state->heard_at >
-		       2 * state->interval;
-}
-
-/* A lane that had its turn meanwhile should have given a sign of life. */
-static void give_up(struct connection *connection)
-{
-	const struct amqp_state *state = connection->state;
-	struct link *link = connection->link;
-
-	note(link->world, link->lane, "is silent", 0, 0);
-	if (connection->using && !connection_may_end(connection) &&
-	    link->flushed_at > state->heard_at + state->interval)
-		refuse(connection, "a client that lives is silent");
-	connection_tell(connection, (struct frame){.kind = BROKER_DOWN,
-						   .status = STATUS_AWAY});
-	connection_close_server(connection);
-}
-
-/* Both sides give signs of life at half the interval; it gives up a client
- * that was silent for two. */
-static void beat(struct world *world, void *subject, uint64_t argument)
-{
-	struct connection *connection = subject;
-	struct amqp_state *state = connection->state;
-	usec_t frozen_until = world->server.frozen_until;
-
-	(void)argument;
-	if (!connection->serving)
-		return;
-	if (frozen_until > world->now) {
-		world_at(world, frozen_until, beat, connection, 0);
-		return;
-	}
-	say(connection, AMQP_SAYS_HEARTBEAT);
-	if (is_silent(connection))
-		give_up(connection);
-	world_at(world, world->now + state->interval / 2, beat, connection, 0);
-}
-
-static void begin_to_beat(struct connection *connection)
-{
-	struct amqp_state *state = connection->state;
-	struct world *world = connection->link->world;
-
-	if (state->interval > 0)
-		world_at(world, world->now + state->interval / 2, beat,
-			 connection, 0);
-}
-
 static void begin_to_consume(struct connection *connection)
 {
-	say(connection, AMQP_BASIC_CONSUME_OK_METHOD);
+	struct server *server = &connection->link->world->server;
+
+	if (server_refuses(server)) {
+		connection_tell(connection,
+				(struct frame){.kind = BROKER_DOWN,
+					       .lingers = true,
+					       .status = STATUS_DENIED});
+		return;
+	}
+	peer_say(connection, AMQP_BASIC_CONSUME_OK_METHOD);
 	connection->stopped = false;
 	server_pump(connection->link->world);
 }
@@ -370,7 +316,7 @@ static void open_connection(struct connection *connection)
 	struct world *world = connection->link->world;
 
 	state->open = true;
-	say(connection, AMQP_CONNECTION_OPEN_OK_METHOD);
+	peer_say(connection, AMQP_CONNECTION_OPEN_OK_METHOD);
 	if (connection->link->lane->role == BROKER_PUBLISHER &&
 	    world->now < world->server.blocked_until)
 		connection_tell(connection,
@@ -379,23 +325,24 @@ static void open_connection(struct connection *connection)
 
 static void close_connection(struct connection *connection)
 {
-	say(connection, AMQP_CONNECTION_CLOSE_OK_METHOD);
-	connection_tell(connection, (struct frame){.kind = BROKER_DOWN,
-						   .status = STATUS_OK});
-	connection_close_server(connection);
+	peer_say(connection, AMQP_CONNECTION_CLOSE_OK_METHOD);
+	peer_close(connection, STATUS_OK);
 }
 
 static void take_speech(struct connection *connection, uint32_t speech)
 {
+	const struct amqp_state *state = connection->state;
+
 	switch (speech) {
 	case AMQP_SAYS_GREETING:
-		say(connection, AMQP_CONNECTION_START_METHOD);
+		peer_say(connection, AMQP_CONNECTION_START_METHOD);
 		break;
 	case AMQP_CONNECTION_START_OK_METHOD:
-		say(connection, AMQP_CONNECTION_TUNE_METHOD);
+		peer_say(connection, AMQP_CONNECTION_TUNE_METHOD);
 		break;
 	case AMQP_CONNECTION_TUNE_OK_METHOD:
-		begin_to_beat(connection);
+		peer_watch(connection, state->interval, 2 * state->interval,
+			   AMQP_SAYS_HEARTBEAT);
 		break;
 	case AMQP_CONNECTION_OPEN_METHOD:
 		open_connection(connection);
@@ -406,7 +353,7 @@ static void take_speech(struct connection *connection, uint32_t speech)
 	case AMQP_BASIC_CANCEL_METHOD:
 	case AMQP_CHANNEL_CLOSE_METHOD:
 		connection->stopped = true;
-		say(connection, speech + 1);
+		peer_say(connection, speech + 1);
 		break;
 	case AMQP_CONNECTION_CLOSE_METHOD:
 		close_connection(connection);
@@ -417,23 +364,21 @@ static void take_speech(struct connection *connection, uint32_t speech)
 	case AMQP_QUEUE_BIND_METHOD:
 	case AMQP_BASIC_QOS_METHOD:
 	case AMQP_CONFIRM_SELECT_METHOD:
-		say(connection, speech + 1); /* the answer's number is next */
+		peer_say(connection,
+			 speech + 1); /* the answer's number is next */
 		break;
 	case AMQP_SAYS_HEARTBEAT:
 	case AMQP_CHANNEL_CLOSE_OK_METHOD:
 	case AMQP_CONNECTION_CLOSE_OK_METHOD:
 		break;
 	default:
-		refuse(connection, "the client says what it may not say");
+		peer_refuse(connection, "the client says what it may not say");
 	}
 }
 
 static void amqp_take(struct connection *connection,
 		      const struct parcel *parcel)
 {
-	struct amqp_state *state = connection->state;
-
-	state->heard_at = connection->link->world->now;
 	if (parcel->kind == PARCEL_SPEECH)
 		take_speech(connection, parcel->speech);
 }
@@ -441,6 +386,7 @@ static void amqp_take(struct connection *connection,
 const struct peer amqp_peer = {
 	.driver = &broker_rabbitmq,
 	.state_size = sizeof(struct amqp_state),
+	.lingers = true,
 	.hear = amqp_hear,
 	.take = amqp_take,
 	.say = amqp_say,

@@ -13,12 +13,11 @@ enum { AMQP_SAYS_HEARTBEAT = 1, AMQP_SAYS_GREETING = 2 };
 
 struct amqp_state {
 	bool greeted;
-	bool open;     /* the client is in */
-	bool bound;    /* it has asked for the queue and its bindings */
-	bool confirms; /* ... to be told what was taken */
-	bool limited;  /* ... for no more than it can hold */
-	usec_t interval;
-	usec_t heard_at;
+	bool open;	 /* the client is in */
+	bool bound;	 /* it has asked for the queue and its bindings */
+	bool confirms;	 /* ... to be told what was taken */
+	bool limited;	 /* ... for no more than it can hold */
+	usec_t interval; /* of signs of life, as agreed upon */
 };
 
 void amqp_say(struct connection *connection, const struct frame *frame,

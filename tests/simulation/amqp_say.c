@@ -147,6 +147,12 @@ static void say_end(const struct connection *connection,
 		.class_id = AMQP_BASIC_CLASS,
 		.method_id = AMQP_BASIC_PUBLISH_METHOD & UINT16_MAX,
 	};
+	amqp_channel_close_t denied = {
+		.reply_code = AMQP_ACCESS_REFUSED,
+		.reply_text = amqp_cstring_bytes("ACCESS_REFUSED"),
+		.class_id = AMQP_BASIC_CLASS,
+		.method_id = AMQP_BASIC_CONSUME_METHOD & UINT16_MAX,
+	};
 	amqp_basic_cancel_t cancel = {.nowait = true};
 	amqp_connection_close_t close = {
 		.reply_code = AMQP_CONNECTION_FORCED,
@@ -155,6 +161,8 @@ static void say_end(const struct connection *connection,
 
 	if (frame->by_publish)
 		put_method(out, AMQP_CHANNEL_CLOSE_METHOD, &channel);
+	else if (frame->status == STATUS_DENIED)
+		put_method(out, AMQP_CHANNEL_CLOSE_METHOD, &denied);
 	else if (frame->lingers)
 		put_method(out, AMQP_BASIC_CANCEL_METHOD, &cancel);
 	else if (frame->status != STATUS_OK && state->open && !frame->abrupt)

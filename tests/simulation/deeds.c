@@ -109,7 +109,7 @@ static struct span stranger_body(struct world *world, bool hopeless,
 				 long long number)
 {
 	if (hopeless)
-		return text_of(world, "{\"schema\": %lld", number);
+		return text_of(world, "{\"schema\":%lld}", number);
 	return text_of(world,
 		       "{\"schema\":\"interservice.envelope.v1\","
 		       "\"message_id\":\"stranger-%lld\","
@@ -196,6 +196,9 @@ static void do_fault(struct world *world, const struct deed *deed)
 		break;
 	case BROKER_CANCELS:
 		server_cancel(world);
+		break;
+	case BROKER_REFUSES:
+		server->refusals += deed->nth;
 		break;
 	case BROKER_NACKS:
 		server->nacks += deed->nth;

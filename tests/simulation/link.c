@@ -48,6 +48,15 @@ usec_t link_was_up_at(const struct link *link)
 	return link->up_at;
 }
 
+void link_stood_still(struct link *link, usec_t duration)
+{
+	struct connection *connection = link->connection;
+
+	if (connection != NULL && connection->interval > 0 &&
+	    duration >= connection->interval / 2)
+		connection->held = true;
+}
+
 usec_t link_ready_at(const struct link *link)
 {
 	if (link->stream != NULL)

@@ -273,7 +273,7 @@ static int usage(void)
 		"[--twice] [--wire WIRE]\n"
 		"       simulation --seed SEED [--only DEEDS] [--trace] "
 		"[--wire WIRE]\n"
-		"WIRE is broker, amqp; else each seed chooses\n");
+		"WIRE is broker, amqp or mqtt; else each seed chooses\n");
 	return 2;
 }
 

@@ -24,6 +24,7 @@ static struct broker *real_of(struct broker *broker)
 
 static const struct peer *const peers[WIRES] = {
 	[WIRE_AMQP] = &amqp_peer,
+	[WIRE_MQTT] = &mqtt_peer,
 };
 
 void link_observe(struct link *link)
@@ -66,6 +67,7 @@ static void hear_end(struct link *link, const struct connection *good,
 {
 	struct world *world = link->world;
 
+	note(world, link->lane, "is told of the end", why->status, 0);
 	if (why->status == STATUS_OK)
 		return;
 	if (why->status == STATUS_PROTOCOL ||

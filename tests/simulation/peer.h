@@ -13,6 +13,8 @@
 struct peer {
 	const struct broker_driver *driver; /* that the lane has */
 	size_t state_size;		    /* of a connection, zeroed */
+	bool only_answers; /* it gives no sign of life by itself */
+	bool lingers;	   /* it ends with words, and waits for the client's */
 
 	/* Takes what the lane has written, whole units only, off the buffer and
 	 * sends each on its way. What no client may say is a violation. */
@@ -29,5 +31,21 @@ struct peer {
 };
 
 extern const struct peer amqp_peer;
+extern const struct peer mqtt_peer;
+
+/* ---- what they have in common, see peer.c ---- */
+
+/* The client broke a rule. Returns false. */
+bool peer_refuse(struct connection *connection, const char *what);
+
+void peer_say(struct connection *connection, uint32_t speech);
+
+/* The connection ends, and the client is told as far as there are words. */
+void peer_close(struct connection *connection, enum status status);
+
+/* Says `sign` twice an interval if it is not 0, and gives up a client that has
+ * been silent for `patience`. */
+void peer_watch(struct connection *connection, usec_t interval, usec_t patience,
+		uint32_t sign);
 
 #endif

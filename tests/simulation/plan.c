@@ -32,6 +32,7 @@ static const char *const names[DEED_KINDS] = {
 	[BROKER_FROZEN] = "broker-frozen",
 	[BROKER_BLOCKS] = "broker-blocks",
 	[BROKER_CANCELS] = "broker-cancels",
+	[BROKER_REFUSES] = "broker-refuses",
 	[BROKER_NACKS] = "broker-nacks",
 	[BROKER_MUTE] = "broker-mute",
 	[BROKER_REPEATS] = "broker-repeats",
@@ -52,6 +53,7 @@ const char *wire_name(enum wire_kind kind)
 	static const char *const wires[WIRES] = {
 		[WIRE_BROKER] = "broker",
 		[WIRE_AMQP] = "amqp",
+		[WIRE_MQTT] = "mqtt",
 	};
 
 	return wires[kind];
@@ -163,10 +165,9 @@ static int compare(const void *left, const void *right)
 	return (int)a->kind - (int)b->kind;
 }
 
-/* Bytes take their time, so fewer runs have them. */
 static enum wire_kind draw_wire(struct random *random)
 {
-	return chance(random, 4) ? WIRE_AMQP : WIRE_BROKER;
+	return (enum wire_kind)below(random, WIRES);
 }
 
 static void draw_bytes(struct plan *plan, struct random *random)
@@ -176,9 +177,21 @@ static void draw_bytes(struct plan *plan, struct random *random)
 	plan->heartbeat = 1 + (double)below(random, chance(random, 2) ? 2 : 5);
 }
 
-/* What a protocol does not know. */
+static void draw_mqtt(struct plan *plan, struct random *random)
+{
+	plan->qos = 1 + (uint8_t)below(random, 2);
+	plan->version = chance(random, 4) ? 4 : 5;
+	plan->outdated = chance(random, 4);
+	plan->first_id = chance(random, 2) ? 0 : UINT16_MAX - 5;
+}
+
+/* What a protocol does not know, or always does. */
 static void fit_to_wire(struct plan *plan)
 {
+	if (plan->wire == WIRE_MQTT) {
+		plan->alone = true;
+		plan->multiple = false;
+	}
 	if (plan->wire == WIRE_AMQP) {
 		plan->alone = false;
 		plan->receive_maximum = 0;
@@ -208,6 +221,7 @@ void plan_draw(struct plan *plan, uint64_t seed, enum wire_kind wire)
 	plan->steals = chance(&random, 2);
 	plan->overlaps = chance(&random, 2);
 	draw_bytes(plan, &random);
+	draw_mqtt(plan, &random);
 	fit_to_wire(plan);
 	draw_work(plan, &random);
 	draw_faults(plan, &random);
@@ -252,6 +266,15 @@ void plan_print(const struct plan *plan)
 	       plan->multiple ? ", multiple confirms" : "",
 	       plan->overlaps ? ", commits overlap" : "",
 	       plan->steals ? ", locks are stolen from the silent" : "");
+	if (plan->wire != WIRE_BROKER)
+		printf("     heartbeat %.0f s, %zu bytes at a time%s\n",
+		       plan->heartbeat, plan->socket,
+		       plan->dribbles ? ", in parts" : "");
+	if (plan->wire == WIRE_MQTT)
+		printf("     QoS %u, version %u%s, receive maximum %u\n",
+		       plan->qos, plan->version,
+		       plan->outdated ? ", the broker knows only 4" : "",
+		       plan->receive_maximum);
 	for (size_t i = 0; i < plan->count; i++)
 		if (!plan->deeds[i].left_out)
 			print_deed(i, &plan->deeds[i]);

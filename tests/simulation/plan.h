@@ -55,6 +55,7 @@ enum deed_kind {
 	BROKER_FROZEN,
 	BROKER_BLOCKS,	/* connection.blocked */
 	BROKER_CANCELS, /* who consumes is told that he does not any more */
+	BROKER_REFUSES, /* the `nth` next who want to consume */
 	BROKER_NACKS,	/* the `nth` next messages */
 	BROKER_MUTE,	/* they are never answered */
 	BROKER_REPEATS, /* they are delivered twice */
@@ -81,6 +82,7 @@ enum content {
 enum wire_kind {
 	WIRE_BROKER, /* a driver of the simulation's own */
 	WIRE_AMQP,   /* the product's, and bytes of AMQP 0-9-1 */
+	WIRE_MQTT,   /* the same with MQTT 3.1.1 or 5 */
 	WIRES,
 	WIRE_ANY = WIRES, /* the seed chooses */
 };
@@ -111,8 +113,11 @@ struct plan {
 	bool overlaps; /* batches are accepted while the intake goes on */
 	bool dribbles; /* what comes over a wire of bytes comes in parts */
 	size_t socket; /* bytes that such a wire takes at a time */
-	double heartbeat; /* seconds between a lane's signs of life on it */
-	bool steals;	  /* a standby ends a session whose worker is silent */
+	double heartbeat;     /* seconds between a lane's signs of life on it */
+	uint8_t qos, version; /* MQTT */
+	bool outdated;	      /* the broker knows only 3.1.1 */
+	uint16_t first_id;    /* packet ids begin behind it */
+	bool steals; /* a standby ends a session whose worker is silent */
 	struct deed deeds[DEEDS_MAX]; /* by time */
 	size_t count;
 };

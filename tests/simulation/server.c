@@ -2,6 +2,7 @@
 /* The broker of a run: its queue, and what becomes of a message. */
 #include "wire.h"
 
+#include "peer.h"
 #include "world.h"
 
 /* ---- queues ---- */
@@ -125,6 +126,21 @@ static void become_safe(struct world *world, void *subject, uint64_t argument)
 	note(world, NULL, "safe", message->seq, 0);
 }
 
+static bool is_refused(struct connection *connection,
+		       const struct message *message)
+{
+	struct server *server = &connection->link->world->server;
+
+	if (connection->takes_all)
+		return false;
+	if (message->chokes)
+		return true;
+	if (server->nacks == 0)
+		return false;
+	server->nacks--;
+	return true;
+}
+
 /* The broker answers once the message is safe, and its answers may pass each
  * other. */
 static void take(struct connection *connection, struct message *message)
@@ -134,8 +150,9 @@ static void take(struct connection *connection, struct message *message)
 	usec_t at = world->now + world_below(world, world->plan->confirming);
 	struct answer *answer = connection_expect(connection, message);
 
-	if (server->nacks > 0) {
-		server->nacks--;
+	if (connection->takes_all)
+		message->must_route = false;
+	if (is_refused(connection, message)) {
 		answer->kind = BROKER_REFUSED;
 		world_at(world, at, connection_answer, connection,
 			 message->tag);
@@ -164,8 +181,9 @@ static void take(struct connection *connection, struct message *message)
 void server_take(struct connection *connection, struct message *message)
 {
 	struct world *world = connection->link->world;
+	bool bears = connection->goes_on || connection->takes_all;
 
-	if (message->chokes) {
+	if (message->chokes && !bears) {
 		note(world, NULL, "chokes", message->seq, 0);
 		connection_tell(connection,
 				(struct frame){.kind = BROKER_DOWN,
@@ -204,7 +222,7 @@ void server_put(struct world *world, struct span topic, struct span message_id,
 
 bool server_is_idle(const struct server *server)
 {
-	if (server->ready.first != NULL)
+	if (server->ready.first != NULL || server->released_count > 0)
 		return false;
 	for (const struct connection *at = server->connections; at != NULL;
 	     at = at->next)
@@ -215,6 +233,14 @@ bool server_is_idle(const struct server *server)
 
 /* ---- breaking ---- */
 
+bool server_refuses(struct server *server)
+{
+	if (server->refusals == 0)
+		return false;
+	server->refusals--;
+	return true;
+}
+
 void server_throw_others_out(struct connection *connection)
 {
 	struct world *world = connection->link->world;
@@ -224,7 +250,7 @@ void server_throw_others_out(struct connection *connection)
 		struct connection *next = at->next;
 
 		if (at != connection &&
-		    at->link->lane->role == BROKER_CONSUMER) {
+		    at->link->lane->role == connection->link->lane->role) {
 			connection_tell(at,
 					(struct frame){.kind = BROKER_DOWN,
 						       .status = STATUS_BUSY});
@@ -252,6 +278,13 @@ static void lose_some(struct world *world)
 	*ready = kept;
 }
 
+static void forget_session(struct server *server)
+{
+	server->session++;
+	server->known = server->subscribed = false;
+	server->released_count = 0;
+}
+
 void server_restart(struct world *world, usec_t away_for, bool crash)
 {
 	struct server *server = &world->server;
@@ -268,6 +301,8 @@ void server_restart(struct world *world, usec_t away_for, bool crash)
 	}
 	if (crash)
 		lose_some(world);
+	if (crash && world_below(world, 2) == 0)
+		forget_session(server);
 }
 
 /* The queue is gone for a moment: who speaks AMQP is told in words, and closes
@@ -278,6 +313,7 @@ void server_cancel(struct world *world)
 
 	while (at != NULL) {
 		struct connection *next = at->next;
+		bool lingers = at->peer != NULL && at->peer->lingers;
 
 		if (at->link->lane->role == BROKER_CONSUMER && !at->stopped) {
 			connection_tell(
@@ -285,7 +321,7 @@ void server_cancel(struct world *world)
 						   .lingers = at->peer != NULL,
 						   .status = STATUS_NOT_FOUND});
 			at->stopped = true;
-			if (at->peer == NULL)
+			if (!lingers)
 				connection_close_server(at);
 		}
 		at = next;

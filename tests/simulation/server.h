@@ -26,7 +26,9 @@ struct message {
 	bool safe; /* a crash does not lose it any more */
 	bool lost;
 	bool redelivered;
-	uint64_t tag; /* of its publishing */
+	uint64_t tag;	    /* of its publishing */
+	uint16_t packet_id; /* MQTT: of its delivery ... */
+	unsigned session;   /* ... in this session; 0: not yet delivered */
 };
 
 struct queue {
@@ -35,6 +37,8 @@ struct queue {
 	size_t count;
 };
 
+enum { RELEASED_MAX = 64 };
+
 struct server {
 	struct queue ready;
 	struct connection *connections; /* open on the server's side */
@@ -42,6 +46,15 @@ struct server {
 	usec_t frozen_until;
 	usec_t blocked_until;
 	unsigned nacks, mutes, repeats; /* of the next messages */
+	unsigned refusals;		/* of the next who want to consume */
+
+	/* MQTT: what it keeps for the intakes' client id. */
+	unsigned session; /* the number of this one, from 1 */
+	bool known;	  /* somebody has begun it */
+	bool subscribed;
+	uint16_t last_id;		 /* of a delivery */
+	uint16_t released[RELEASED_MAX]; /* PUBREL is sent, PUBCOMP awaited */
+	size_t released_count;
 };
 
 /* Opens nothing yet. */
@@ -56,6 +69,9 @@ usec_t link_ready_at(const struct link *link);
 /* The last time that it was connected, as of the lane's last step. */
 usec_t link_was_up_at(const struct link *link);
 
+/* Its lane stood still for so long. */
+void link_stood_still(struct link *link, usec_t duration);
+
 /* The network between a lane and the broker breaks; each side notices after a
  * while of its own. Half open, a lane with the product's driver is told
  * nothing. */
@@ -68,7 +84,7 @@ void server_block(struct world *world, usec_t duration);
 /* A stranger's message. */
 void server_put(struct world *world, struct span topic, struct span message_id,
 		struct span body);
-/* Nothing waits in the queue or for an acknowledgement. */
+/* Nothing waits in the queue or for an answer. */
 bool server_is_idle(const struct server *server);
 
 extern const struct broker_driver simulated_broker;

@@ -278,6 +278,7 @@ static void arrive(struct world *world, void *subject, uint64_t argument)
 		if (connection->sent == NULL)
 			connection->sent_last = NULL;
 		connection->underway -= parcel->size;
+		connection->heard_at = world->now;
 		if (!is_lost(connection, parcel))
 			take_parcel(connection, parcel);
 	}
@@ -288,9 +289,14 @@ static void arrive(struct world *world, void *subject, uint64_t argument)
 bool connection_may_end(const struct connection *connection)
 {
 	const struct world *world = connection->link->world;
+	const struct server *server = &world->server;
 
+	if (connection->peer->only_answers &&
+	    (connection->held ||
+	     server->blocked_until >= connection->opened_at))
+		return true;
 	return connection->ended || world->now >= connection->cut_at ||
-	       world->server.frozen_until >= connection->opened_at;
+	       server->frozen_until >= connection->opened_at;
 }
 
 void connection_close_server(struct connection *connection)
@@ -377,7 +383,7 @@ void link_break(struct link *link, usec_t noticed_after, bool half_open)
 static void take_connect(struct connection *connection)
 {
 	struct world *world = connection->link->world;
-	const struct server *server = &world->server;
+	struct server *server = &world->server;
 	bool publishes = connection->link->lane->role == BROKER_PUBLISHER;
 
 	if (!connection->using)
@@ -386,6 +392,12 @@ static void take_connect(struct connection *connection)
 		connection_tell(connection,
 				(struct frame){.kind = BROKER_DOWN,
 					       .status = STATUS_AWAY});
+		return;
+	}
+	if (connection->peer == NULL && !publishes && server_refuses(server)) {
+		connection_tell(connection,
+				(struct frame){.kind = BROKER_DOWN,
+					       .status = STATUS_DENIED});
 		return;
 	}
 	connection->serving = true;

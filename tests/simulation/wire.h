@@ -83,8 +83,15 @@ struct connection {
 	usec_t told_at;	     /* the same, the other way */
 	struct parcel *sent; /* by the lane, in order */
 	struct parcel *sent_last;
-	size_t underway;    /* bytes of that */
-	bool ended;	    /* the lane has been told so */
+	size_t underway;	   /* bytes of that */
+	usec_t heard_at;	   /* when the last of that came */
+	usec_t interval, patience; /* see peer_watch */
+	bool held; /* the lane stood still when it was time for a sign of life
+		    */
+	bool takes_all; /* the protocol cannot refuse a message, or say that
+			 * nobody wants it */
+	bool goes_on;	/* it can refuse one that it cannot bear, and go on */
+	bool ended;	/* the lane has been told so */
 	struct frame *told; /* to the lane, in order */
 	struct frame *told_last;
 
@@ -136,7 +143,9 @@ void server_take(struct connection *connection, struct message *message);
 void server_acknowledge(struct connection *connection, uint64_t tag);
 void server_requeue(struct connection *connection);
 void server_pump(struct world *world);
-/* One consumer at a time: its place is given to this one. */
+/* This one may not consume. */
+bool server_refuses(struct server *server);
+/* One of its kind at a time: its place is given to this one. */
 void server_throw_others_out(struct connection *connection);
 
 /* ---- the wire; see wire.c ---- */

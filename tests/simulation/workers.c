@@ -78,6 +78,7 @@ usec_t lane_wakes_at(const struct lane *lane)
 static void step(struct lane *lane)
 {
 	struct world *world = lane->world;
+	usec_t began = world->now;
 	struct wait wait;
 
 	if (++world->steps == STEPS_MAX)
@@ -92,6 +93,7 @@ static void step(struct lane *lane)
 		bury(lane);
 		return;
 	}
+	link_stood_still(lane->link, world->now - began);
 	lane->wake = wait.until;
 	if (lane->wake < world->now + step_takes)
 		lane->wake = world->now + step_takes;
@@ -154,6 +156,8 @@ void worker_stop(struct worker *worker, usec_t duration)
 	struct world *world = worker->world;
 
 	note(world, NULL, "worker is stopped", worker->number, duration);
+	for (unsigned i = 0; i < LANES && worker->lanes[i] != NULL; i++)
+		link_stood_still(worker->lanes[i]->link, duration);
 	if (worker->frozen_until < world->now + duration)
 		worker->frozen_until = world->now + duration;
 }

@@ -235,6 +235,7 @@ static void heal(struct world *world, void *subject, uint64_t argument)
 	note(world, NULL, "healed", 0, 0);
 	world->healed = true;
 	server->nacks = server->mutes = server->repeats = 0;
+	server->refusals = 0;
 	for (unsigned i = 0; i < world->plan->workers; i++) {
 		struct worker *worker = &world->workers[i];
 
@@ -261,6 +262,8 @@ void world_init(struct world *world)
 	config->source_service = "tester";
 	config->retry_max_seconds = 8;
 	config->heartbeat_interval_seconds = 1;
+	config->mqtt.client_id = "tester";
+	config->mqtt.subscribe_topics = "[\"event/#\",\"tester/#\"]";
 	if (config_finish(config, &err) < 0) {
 		fprintf(stderr, "%s\n", err.text);
 		abort();
@@ -295,6 +298,12 @@ static void reset(struct world *world, const struct plan *plan, bool tracing)
 	world->config.retry_interval_seconds = plan->retry_interval;
 	world->config.rabbitmq.prefetch_count = plan->prefetch;
 	world->config.rabbitmq.heartbeat_seconds = plan->heartbeat;
+	world->config.mqtt.receive_maximum = plan->prefetch;
+	world->config.mqtt.keepalive_seconds = (int64_t)plan->heartbeat;
+	world->config.mqtt.qos = plan->qos;
+	world->config.mqtt.protocol_version = plan->version;
+	world->server.session = 1;
+	world->server.last_id = plan->first_id;
 }
 
 static void begin(struct world *world)
