@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build-test"
 PATIENCE = 90  # seconds for a verdict: a minute, and what servers take to start
 
-# A simulation, a unit test by its name, or tests with real servers.
+# A simulation (over the wires that the seeds choose, or over one), a unit test by its
+# name, or tests with real servers.
 SIMULATION, UNIT, SERVERS = "simulation", "unit", "test"
 
 JUDGES = {
@@ -28,6 +29,7 @@ JUDGES = {
         "test_outages.py::test_worker_killed_before_its_commit_has_acknowledged_nothing",
     ],
     "batch-poisoned": ["simulation"],
+    "broker-heard-late": ["simulation amqp"],
     "cursor-polling": ["simulation"],
     "dedupe-off": ["simulation", "test_bad_messages.py::test_same_message_again_is_ignored"],
     "drain-hurries": [
@@ -45,13 +47,18 @@ JUDGES = {
         "simulation",
         "test_mqtt_peers.py::test_a_refused_message_is_a_failed_attempt_with_its_reason",
     ],
-    "multiple-off-by-one": ["simulation"],
+    "multiple-ignored": ["simulation amqp"],
+    "multiple-off-by-one": ["simulation", "simulation amqp"],
     "nack-as-ack": [
         "simulation",
+        "simulation amqp",
+        "simulation mqtt",
         "test_mqtt_peers.py::test_a_refused_message_is_a_failed_attempt_with_its_reason",
     ],
+    "pubrec-overheard": ["simulation mqtt", "unit_mqtt_publish"],
     "rejected-dropped": ["simulation", "unit_intake"],
     "resubscribe-forgotten": [
+        "simulation mqtt",
         "test_mqtt.py::test_a_lost_session_is_subscribed_again_and_told"
     ],
     "retry-burnt-by-outage": [
@@ -60,11 +67,14 @@ JUDGES = {
     ],
     "return-ignored": [
         "simulation",
+        "simulation amqp",
+        "simulation mqtt",
         "test_routing.py::test_unroutable_command_is_tried_again_and_then_ends_as_error",
     ],
     "sleeper-goes-on": ["unit_relay_lock"],
     "stalled-forgets": ["simulation", "unit_intake"],
     "suback-ignored": [
+        "simulation mqtt",
         "test_mqtt_peers.py::test_a_refused_subscription_is_an_error_with_its_reason"
     ],
     "two-relays": [
@@ -90,8 +100,9 @@ def planted():
 def command(judges):
     """Tests with servers share them: they are run as one."""
     judge = judges[0]
-    if judge == SIMULATION:
-        return [BUILD / "tests/simulation/simulation", "--seeds", "4000"]
+    if judge.startswith(SIMULATION):
+        wire = [f"--wire={name}" for name in judge.split()[1:]]
+        return [BUILD / "tests/simulation/simulation", "--seeds", "4000", *wire]
     if judge.startswith(UNIT):
         return [BUILD / "tests/unit" / judge]
     options = ["-q", "-x", "--no-header", "--tb=line"]

@@ -455,6 +455,8 @@ void intake_step(struct intake *intake, usec_t now, struct wait *wait)
 {
 	wait_init(wait);
 	if (intake->report.state != LANE_STOPPED) {
+		if (testing_bug("broker-heard-late"))
+			look_at_commit(intake, now);
 		listen_to_broker(intake, now);
 		look_at_commit(intake, now);
 		intake->rushed = intake->committing;
