@@ -123,6 +123,13 @@ void checker_expired(struct world *world, const struct lane *lane, int64_t seq)
 	story_of(world, seq)->expired_for = lane;
 }
 
+/* Unless the store has failed it since: then the outcome may be lost. */
+static bool knows_taken(const struct lane *lane, const struct story *story)
+{
+	return story->heard_by == lane &&
+	       story->heard_after == session_failures(lane->session);
+}
+
 void checker_sent(struct world *world, struct lane *lane, int64_t seq)
 {
 	note(world, lane, "sends", seq, 0);
@@ -135,6 +142,9 @@ void checker_sent(struct world *world, struct lane *lane, int64_t seq)
 	if (session_holds_lock(lane->session) &&
 	    story_of(world, seq)->status != ROW_PENDING)
 		violated(world, 'D', "row %lld went out settled",
+			 (long long)seq);
+	if (knows_taken(lane, story_of(world, seq)))
+		violated(world, 'D', "row %lld went out again, confirmed",
 			 (long long)seq);
 	if (!session_trusts_lock(lane->session))
 		violated(world, 'K', "worker %u sent row %lld without the lock",
@@ -199,13 +209,20 @@ void checker_refused(struct world *world, int64_t seq)
 	story_of(world, seq)->failures++;
 }
 
-void checker_confirmed(struct world *world, int64_t seq, bool returned)
+void checker_confirmed(struct world *world, const struct lane *lane,
+		       int64_t seq, bool returned)
 {
+	struct story *story = story_of(world, seq);
+
 	note(world, NULL, "confirmed", seq, returned);
-	if (returned)
-		story_of(world, seq)->failures++;
-	else
-		story_of(world, seq)->confirmed = true;
+	if (returned) {
+		story->failures++;
+		return;
+	}
+	story->confirmed = true;
+	story->heard_by = lane;
+	if (lane != NULL)
+		story->heard_after = session_failures(lane->session);
 }
 
 void checker_suspected(struct world *world, int64_t seq)

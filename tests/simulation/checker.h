@@ -41,7 +41,9 @@ struct story {
 	unsigned taken;	    /* times the broker took it */
 	unsigned failures;  /* answers that count as a failed attempt */
 	unsigned suspected; /* times the broker closed over it, perhaps */
-	bool confirmed;	    /* and had not been returned if it must be routed */
+	const struct lane *heard_by; /* who was told last that it is taken */
+	unsigned heard_after;	     /* ... and how many calls had failed */
+	bool confirmed; /* and had not been returned if it must be routed */
 	enum row_status {
 		ROW_PENDING,
 		ROW_PUBLISHED,
@@ -94,7 +96,9 @@ void checker_expired(struct world *world, const struct lane *lane, int64_t seq);
 void checker_sent(struct world *world, struct lane *lane, int64_t seq);
 void checker_taken(struct world *world, int64_t seq);
 void checker_refused(struct world *world, int64_t seq);
-void checker_confirmed(struct world *world, int64_t seq, bool returned);
+/* `lane`, unless it is NULL, has been told all there is to say about it. */
+void checker_confirmed(struct world *world, const struct lane *lane,
+		       int64_t seq, bool returned);
 /* The broker closed a connection over a message, perhaps this one. */
 void checker_suspected(struct world *world, int64_t seq);
 /* An outcome was committed to a pending row. */

@@ -50,11 +50,11 @@ usec_t link_was_up_at(const struct link *link)
 
 void link_stood_still(struct link *link, usec_t duration)
 {
-	struct connection *connection = link->connection;
+	double seconds = (double)duration / USEC_PER_SEC;
 
-	if (connection != NULL && connection->interval > 0 &&
-	    duration >= connection->interval / 2)
-		connection->held = true;
+	if (link->connection != NULL &&
+	    seconds >= link->world->plan->heartbeat / 2)
+		link->connection->held = true;
 }
 
 usec_t link_ready_at(const struct link *link)
@@ -286,6 +286,8 @@ static void tell_checker(struct link *link, const struct frame *frame)
 	struct connection *connection = link->connection;
 	uint64_t tag = frame->tag;
 	uint64_t first = frame->multiple ? connection->oldest : tag;
+	/* Half an answer may not be worth remembering. */
+	const struct lane *told = connection->halves ? NULL : link->lane;
 
 	for (; tag >= first && tag > 0; tag--) {
 		struct message **sent =
@@ -296,7 +298,7 @@ static void tell_checker(struct link *link, const struct frame *frame)
 		if (frame->kind == BROKER_REFUSED)
 			checker_refused(link->world, (*sent)->seq);
 		else
-			checker_confirmed(link->world, (*sent)->seq,
+			checker_confirmed(link->world, told, (*sent)->seq,
 					  !(*sent)->routed &&
 						  (*sent)->must_route);
 		*sent = NULL;

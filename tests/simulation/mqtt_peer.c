@@ -366,6 +366,7 @@ static void let_in(struct connection *connection)
 	state->open = true;
 	connection->takes_all = state->version != MQTT_5;
 	connection->goes_on = !connection->takes_all;
+	connection->halves = world->plan->qos == 2;
 	peer_say(connection, mqtt_speech(MQTT_CONNACK, present, 0));
 	peer_watch(connection, interval, interval + interval / 2, 0);
 	if (state->clean)

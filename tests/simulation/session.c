@@ -45,6 +45,11 @@ bool session_trusts_lock(const struct session *session)
 	return session->trusts_lock;
 }
 
+unsigned session_failures(const struct session *session)
+{
+	return session->failures;
+}
+
 usec_t session_answered_at(const struct session *session)
 {
 	return session->answered_at;
@@ -75,6 +80,7 @@ int session_failed(struct session *session, enum status status, const char *why,
 		   struct error *err)
 {
 	session->trusts_lock = false;
+	session->failures++;
 	if (!session->lane->dead && status != STATUS_BUSY) {
 		note(session->world, session->lane, why, 0, 0);
 		checker_broken(session->world, session->lane);

@@ -15,6 +15,7 @@ struct session {
 	struct backend *backend;
 	struct backend *former; /* given up, and perhaps not by the server */
 	bool trusts_lock;
+	unsigned failures; /* of its calls */
 	bool news;
 	usec_t answered_at;
 	struct pending *pending; /* a batch that is on its way */
@@ -36,6 +37,8 @@ bool session_trusts_lock(const struct session *session);
 bool session_holds_lock(const struct session *session);
 /* Another session has it. */
 bool session_was_robbed(const struct session *session);
+/* How many of its calls have failed. */
+unsigned session_failures(const struct session *session);
 /* When it last had an answer. */
 usec_t session_answered_at(const struct session *session);
 

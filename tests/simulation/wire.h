@@ -86,10 +86,9 @@ struct connection {
 	size_t underway;	   /* bytes of that */
 	usec_t heard_at;	   /* when the last of that came */
 	usec_t interval, patience; /* see peer_watch */
-	bool held; /* the lane stood still when it was time for a sign of life
-		    */
-	bool takes_all; /* the protocol cannot refuse a message, or say that
-			 * nobody wants it */
+	bool held;	/* the lane stood still when a sign of life was due */
+	bool takes_all; /* the protocol can neither refuse nor return */
+	bool halves;	/* that a message is taken is told in two parts */
 	bool goes_on;	/* it can refuse one that it cannot bear, and go on */
 	bool ended;	/* the lane has been told so */
 	struct frame *told; /* to the lane, in order */
