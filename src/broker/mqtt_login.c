@@ -188,6 +188,7 @@ void mqtt_reach(struct mqtt *mqtt, usec_t now)
 		.ca_file = config->tls_ca_file,
 		.cert_file = config->tls_cert_file,
 		.key_file = config->tls_key_file,
+		.quick_ack = true,
 	};
 	struct error cause;
 

@@ -206,6 +206,7 @@ static void begin(struct postbus_mqtt *client, usec_t now)
 		.ca_file = options->ca_file,
 		.cert_file = options->cert_file,
 		.key_file = options->key_file,
+		.quick_ack = true,
 	};
 	struct error cause;
 

@@ -303,6 +303,14 @@ static int transmit(struct stream *stream, struct span data)
 	return moved(stream, send(stream->fd, data.at, size, MSG_NOSIGNAL));
 }
 
+/* A peer without TCP_NODELAY keeps a small packet back until the one before it
+ * is acknowledged, which may take 40 ms. The kernel forgets the option. */
+static void acknowledge(const struct stream *stream)
+{
+	if (stream->target.quick_ack)
+		set_option(stream->fd, IPPROTO_TCP, TCP_QUICKACK, 1);
+}
+
 int stream_read(struct stream *stream, struct buffer *in, size_t limit,
 		struct error *err)
 {
@@ -328,6 +336,8 @@ int stream_read(struct stream *stream, struct buffer *in, size_t limit,
 		if (stream->tls == NULL && got < READ_SIZE)
 			break;
 	}
+	if (total > 0)
+		acknowledge(stream);
 	return total;
 }
 

@@ -29,6 +29,7 @@ struct stream_target {
 	const char *ca_file;   /* NULL: the system's authorities */
 	const char *cert_file; /* NULL: no client certificate */
 	const char *key_file;  /* NULL: the key is in cert_file */
+	bool quick_ack;	       /* the peer's Nagle shall not wait for us */
 };
 
 /*
