@@ -36,6 +36,7 @@ struct postgres_target {
  * long. */
 struct postgres_look {
 	usec_t full_at; /* monotonic: when to look at all of it again */
+	usec_t took;	/* what the last such look did */
 	int64_t floor;
 };
 

@@ -83,8 +83,9 @@ static const char candidates_sql[] =
 	"ORDER BY o.next_retry_at LIMIT 1)::bigint "
 	"ORDER BY 1, 3 DESC";
 
-/* After a look at everything that took long there is none for as many times as
- * long. */
+/* When looks at everything take long there is none for as many times as long.
+ * Once alone it was a hiccup: then a row that commits late would have to wait
+ * for nothing. */
 static const usec_t long_look = 100 * USEC_PER_MSEC;
 enum { PAUSE = 20 };
 
@@ -165,13 +166,14 @@ static int64_t fresh_floor(const struct postgres_store *store,
 	return floor;
 }
 
-static void note_look(struct postgres_look *look, usec_t began, int64_t floor)
+static void note_look(struct postgres_look *look, usec_t began)
 {
 	usec_t now = clock_monotonic();
+	usec_t took = now - began;
+	usec_t usual = took < look->took ? took : look->took;
 
-	look->full_at =
-		now - began < long_look ? 0 : now + PAUSE * (now - began);
-	look->floor = floor;
+	look->took = took;
+	look->full_at = usual < long_look ? 0 : now + PAUSE * usual;
 }
 
 static int look(struct postgres_store *store, struct selection *selection,
@@ -188,16 +190,19 @@ static int look(struct postgres_store *store, struct selection *selection,
 		selection->after_seq = store->fresh_look.floor;
 	selection->due_from = all_due ? 0 : store->due_look.floor;
 	status = find_candidates(store, selection, err);
+	if (all_fresh)
+		note_look(&store->fresh_look, began);
+	if (all_due)
+		note_look(&store->due_look, began);
 	if (status < 0)
 		return status;
 	if (selection->found > 0 &&
 	    selection->picks[selection->found - 1].seq > store->seen)
 		store->seen = selection->picks[selection->found - 1].seq;
 	if (all_fresh)
-		note_look(&store->fresh_look, began,
-			  fresh_floor(store, selection));
+		store->fresh_look.floor = fresh_floor(store, selection);
 	if (all_due)
-		note_look(&store->due_look, began, selection->first_due);
+		store->due_look.floor = selection->first_due;
 	return 0;
 }
 

@@ -155,6 +155,36 @@ static void a_table_that_is_kept_locked_costs_no_session(void **state)
 	must(kit, settle(kit, kit->store, seq));
 }
 
+/* One claim that takes long is not the rule: the next sees everything. */
+static void a_hiccup_does_not_hide_what_commits_late(void **state)
+{
+	struct kit *kit = *state;
+	PGconn *conn = kit_postgres_connect(kit);
+	int64_t late;
+
+	must(kit, lock(kit, kit->store));
+	WRITE(kit, .topic = NULL);
+	late = WRITE(kit, .topic = NULL);
+	WRITE(kit, .topic = NULL);
+	must(kit, claim(kit, kit->store));
+	sql_run(kit,
+		"UPDATE event_bus_outbound_event SET status = 'published'");
+	sql_run(kit, "DELETE FROM event_bus_outbound_event WHERE seq = %d",
+		(int)late);
+	kit_postgres_sql(kit, conn,
+			 "BEGIN; LOCK TABLE event_bus_outbound_event");
+	PQsendQuery(conn, "SELECT pg_sleep(0.4); COMMIT");
+	must(kit, claim(kit, kit->store));
+	assert_int_equal(kit->batch.count, 0);
+	PQfinish(conn);
+	sql_run(kit,
+		"INSERT INTO event_bus_outbound_event (seq, topic, payload) "
+		"VALUES (%d, 'event.orders.order.created', '{}')",
+		(int)late);
+	must(kit, claim(kit, kit->store));
+	assert_rows(&kit->batch, late);
+}
+
 static void a_row_that_is_kept_locked_fails_its_batch_for_now(void **state)
 {
 	struct kit *kit = *state;
@@ -365,6 +395,7 @@ static const struct CMUnitTest tests[] = {
 	STORE_TEST(
 		a_session_that_only_the_server_still_knows_gives_up_its_lock),
 	STORE_TEST(a_table_that_is_kept_locked_costs_no_session),
+	STORE_TEST(a_hiccup_does_not_hide_what_commits_late),
 	STORE_TEST(a_row_that_is_kept_locked_fails_its_batch_for_now),
 	STORE_TEST(a_holder_whose_heart_stopped_is_replaced),
 	STORE_TEST(a_holder_whose_heart_beats_is_left_alone),
