@@ -47,7 +47,8 @@ void lane_set_state(struct lane_report *report, enum lane_state state,
 bool lane_is_troubled(const struct lane_report *report);
 
 /* How long to wait before connecting again: not at all when a link is lost that
- * was up for the retry interval, since what ended it may be over. */
+ * was up for two retry intervals, since what ended it may be over. Two clients
+ * of one identity, who throw each other out at every try, are up for less. */
 usec_t lane_pause(bool was_up, usec_t up_at, usec_t now, usec_t retry_interval);
 
 #endif

@@ -229,9 +229,9 @@ def test_what_the_envelope_lacks_the_properties_say(new_mqtt, hub):
 @pytest.mark.usefixtures("each_store")
 def test_one_service_reads_what_another_sends(new_mqtt):
     sender = new_mqtt("elsewhere", intake_enabled=False)
-    receiver = new_mqtt("orders")
+    receiver = new_mqtt("orders", relay_enabled=False)
     sender.start(intake=None)
-    receiver.start()
+    receiver.start(relay=None)
     row = event(topic="event.elsewhere.thing.happened", ordering_key="k")
     sender.insert(*(dict(row, payload=str(i)) for i in range(100)))
     receiver.wait_count(INBOX, 100)

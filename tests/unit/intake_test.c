@@ -177,7 +177,7 @@ static void a_link_that_ends_soon_is_not_replaced_at_once(void **state)
 	struct rig *rig = *state;
 
 	run_up(rig);
-	rig_run(rig, SECONDS(6));
+	rig_run(rig, SECONDS(11));
 	memory_broker_cut(rig->server);
 	rig_run(rig, SECONDS(1));
 	assert_int_equal(rig_intake_report(rig)->state, LANE_RUNNING);
