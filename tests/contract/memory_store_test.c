@@ -46,6 +46,29 @@ static void a_delay_passes_when_the_clock_is_moved(void **state)
 	assert_rows(claim_all(kit), seq);
 }
 
+static int64_t seconds_until(struct kit *kit, const char *expires_at)
+{
+	sql_run(kit, "UPDATE event_bus_outbound_event SET expires_at = '%s'",
+		expires_at);
+	assert_int_equal(claim_all(kit)->count, 1);
+	assert_false(kit->batch.rows[0].expired);
+	return kit->batch.rows[0].expires_in;
+}
+
+/* Not one second more, and never 0, as that is for ever. */
+static void the_seconds_until_the_expiry_are_rounded_up(void **state)
+{
+	struct kit *kit = *state;
+
+	WRITE(kit, .topic = NULL);
+	assert_int_equal(seconds_until(kit, "2033-05-19 03:33:20.000000"),
+			 86400);
+	assert_int_equal(seconds_until(kit, "2033-05-18 03:33:25.000000"), 5);
+	assert_int_equal(seconds_until(kit, "2033-05-18 03:33:25.001000"), 6);
+	assert_int_equal(seconds_until(kit, "2033-05-18 03:33:20.001000"), 1);
+	assert_int_equal(seconds_until(kit, "2033-05-18 03:33:20.000001"), 1);
+}
+
 static void the_system_clock_comes_back(void **state)
 {
 	struct kit *kit = *state;
@@ -133,6 +156,7 @@ static void a_lost_reply_leaves_what_was_written(void **state)
 static const struct CMUnitTest tests[] = {
 	MEMORY_TEST(rows_are_of_the_time_that_was_set),
 	MEMORY_TEST(a_delay_passes_when_the_clock_is_moved),
+	MEMORY_TEST(the_seconds_until_the_expiry_are_rounded_up),
 	MEMORY_TEST(the_system_clock_comes_back),
 	MEMORY_TEST(a_database_outlives_its_stores_until_it_is_dropped),
 	MEMORY_TEST(a_call_fails_as_often_as_ordered),
