@@ -169,6 +169,8 @@ static void read_row(const struct database *database, usec_t now, int64_t seq,
 	out->envelope.message_id = keep(batch, row->envelope.message_id);
 	out->envelope.topic = keep(batch, row->envelope.topic);
 	out->envelope.payload = keep(batch, row->envelope.payload);
+	if (out->envelope.chain_depth == CHAIN_DEPTH_ABSENT)
+		out->envelope.chain_depth = 0;
 	out->ordering_key = keep(batch, row->key);
 	out->retry_count = row->retry_count;
 	out->created_at = seq; /* so the broker can tell whose message it is */
@@ -191,14 +193,22 @@ static usec_t next_due_in(const struct database *database, usec_t now)
 	return next;
 }
 
-static void read_rows(const struct selection *selection, size_t count,
+static void read_rows(struct selection *selection, size_t count,
 		      struct outbox_batch *batch)
 {
+	size_t bytes = 0;
+
 	batch->rows = arena_alloc(&batch->arena, count * sizeof(*batch->rows));
-	for (int64_t seq = 1; batch->count < count; seq++)
-		if (selection->picked[seq])
-			read_row(selection->database, selection->now, seq,
-				 batch, &batch->rows[batch->count++]);
+	for (int64_t seq = 1; batch->count < count; seq++) {
+		if (!selection->picked[seq])
+			continue;
+		read_row(selection->database, selection->now, seq, batch,
+			 &batch->rows[batch->count++]);
+		bytes += row_at(selection->database, seq)->envelope.payload.len;
+		if (bytes >= selection->claim->max_bytes)
+			break;
+	}
+	selection->more = selection->more || batch->count < count;
 }
 
 void database_claim(const struct database *database, usec_t now,

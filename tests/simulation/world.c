@@ -278,7 +278,7 @@ void world_finish(struct world *world)
 	free(world->actions);
 }
 
-static void reset(struct world *world, const struct plan *plan, bool tracing)
+void world_reset(struct world *world, const struct plan *plan, bool tracing)
 {
 	world->now = USEC_PER_SEC;
 	world->random.state = plan->seed ^ UINT64_C(0x706f7374627573);
@@ -337,7 +337,7 @@ static void end(struct world *world)
 
 void world_run(struct world *world, const struct plan *plan, bool tracing)
 {
-	reset(world, plan, tracing);
+	world_reset(world, plan, tracing);
 	begin(world);
 	pass_until(world, USEC_NEVER);
 	end(world);

@@ -90,6 +90,8 @@ struct world {
 void world_init(struct world *world);
 void world_finish(struct world *world);
 
+/* Forgets the run before; nothing is planned yet. */
+void world_reset(struct world *world, const struct plan *plan, bool tracing);
 /* Runs the plan to its end; what the checker found is in world->checker. */
 void world_run(struct world *world, const struct plan *plan, bool tracing);
 
