@@ -27,6 +27,7 @@ static struct transaction transaction_of(struct world *world,
 			.message_id =
 				world_copy(world, row->envelope.message_id),
 			.payload = world_copy(world, row->envelope.payload),
+			.ordering_key = world_copy(world, row->ordering_key),
 			.rejected = span_present(row->rejected),
 		};
 	}

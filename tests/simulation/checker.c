@@ -298,20 +298,41 @@ void checker_settled(struct world *world, int64_t seq,
 
 /* ---- A, X: what becomes of a letter ---- */
 
-void checker_stored(struct world *world, struct letter *letter,
-		    enum inbox_result result, struct span message_id,
-		    struct span payload)
+/* MQTT 3.1.1 has no place for it. */
+static bool key_is_lost(const struct plan *plan)
 {
-	note(world, NULL, "stored", letter - world->checker.letters, result);
+	return plan->wire == WIRE_MQTT && (plan->version < 5 || plan->outdated);
+}
+
+static unsigned bit_of_key(struct span key)
+{
+	if (!span_present(key))
+		return 1;
+	return key.len == 1 ? 2u << (key.at[0] - 'a') : 0;
+}
+
+void checker_stored(struct world *world, const struct accepted *accepted)
+{
+	struct letter *letter = accepted->letter;
+	unsigned keys = key_is_lost(world->plan) ? 1 : letter->keys;
+
+	note(world, NULL, "stored", letter - world->checker.letters,
+	     accepted->result);
 	letter->stored = true;
-	if (letter->hopeless != (result == INBOX_REJECTED))
+	if (letter->hopeless != (accepted->result == INBOX_REJECTED))
 		violated(world, 'P', "a letter was %s",
 			 letter->hopeless ? "accepted and is hopeless"
 					  : "rejected and is good");
-	if (!letter->hopeless && (!span_equal(letter->message_id, message_id) ||
-				  !span_equal(letter->payload, payload)))
+	if (letter->hopeless)
+		return;
+	if (!span_equal(letter->message_id, accepted->message_id) ||
+	    !span_equal(letter->payload, accepted->payload))
 		violated(world, 'X', "letter %.*s was changed on its way",
 			 SPAN_ARG(letter->message_id));
+	if ((keys & bit_of_key(accepted->ordering_key)) == 0)
+		violated(world, 'X', "letter %.*s came with the key '%.*s'",
+			 SPAN_ARG(letter->message_id),
+			 SPAN_ARG(accepted->ordering_key));
 }
 
 void checker_acknowledged(struct world *world, const struct letter *letter)

@@ -30,6 +30,7 @@
 
 struct world;
 struct lane;
+struct accepted;
 
 /* An outbox row, as told. */
 struct story {
@@ -61,6 +62,7 @@ struct letter {
 	struct span body;
 	struct span message_id; /* absent: the letter is hopeless */
 	struct span payload;
+	unsigned keys; /* it is sent with: a bit for each, the first: none */
 	bool hopeless; /* has to end in rejected */
 	bool kept;     /* in the queue for good: L and X apply */
 	bool stored;   /* in inbox or rejected, committed */
@@ -105,9 +107,7 @@ void checker_suspected(struct world *world, int64_t seq);
 void checker_settled(struct world *world, int64_t seq,
 		     const struct outcome *outcome);
 /* A row of a batch was committed. */
-void checker_stored(struct world *world, struct letter *letter,
-		    enum inbox_result result, struct span message_id,
-		    struct span payload);
+void checker_stored(struct world *world, const struct accepted *accepted);
 void checker_acknowledged(struct world *world, const struct letter *letter);
 /* A relay may have to send again, and it is not its own fault. */
 void checker_broken(struct world *world, const struct lane *lane);

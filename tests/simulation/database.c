@@ -96,11 +96,11 @@ static void commit_accepted(struct world *world, struct accepted *accepted)
 		database->inbox[database->inbox_count++] = (struct inbox_entry){
 			.message_id = accepted->message_id,
 			.payload = accepted->payload,
+			.ordering_key = accepted->ordering_key,
 			.rejected = accepted->result != INBOX_ACCEPTED,
 			.letter = accepted->letter,
 		};
-	checker_stored(world, accepted->letter, accepted->result,
-		       accepted->message_id, accepted->payload);
+	checker_stored(world, accepted);
 }
 
 void transaction_commit(struct world *world, struct transaction *transaction)

@@ -36,6 +36,7 @@ struct row {
 struct inbox_entry {
 	struct span message_id; /* absent: null */
 	struct span payload;
+	struct span ordering_key;
 	bool rejected;
 	struct letter *letter;
 };
@@ -60,7 +61,7 @@ struct settled {
 
 struct accepted {
 	struct letter *letter;
-	struct span message_id, payload;
+	struct span message_id, payload, ordering_key;
 	bool rejected;
 	enum inbox_result result; /* set by the commit */
 };

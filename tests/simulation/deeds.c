@@ -131,6 +131,7 @@ static void write_letter(struct world *world, const struct deed *deed)
 	struct letter *letter = checker_letter(world, body);
 
 	letter->hopeless = hopeless;
+	letter->keys = 1;
 	letter->message_id = text_of(world, "stranger-%lld", number);
 	letter->payload = SPAN_LIT("{\"n\":1}");
 	note(world, NULL, "a stranger writes", number, hopeless);

@@ -114,6 +114,7 @@ static struct message *make_message(struct world *world,
 	message->must_route = from->type != MESSAGE_EVENT;
 	message->chokes = span_is(message->topic, "event.test.choking.row");
 	letter->hopeless = span_is(message->topic, "event.test.poison.row");
+	letter->keys |= 1u << world->checker.stories[message->seq].key;
 	world->checker.stories[message->seq].letter = letter;
 	return message;
 }

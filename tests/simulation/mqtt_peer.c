@@ -186,6 +186,19 @@ static bool is_in_use(const struct connection *connection, unsigned id)
 	return false;
 }
 
+/* The packet goes on behind them. */
+static bool has_properties(struct connection *connection, struct packet *packet,
+			   const struct message *message)
+{
+	struct packet again = *packet;
+
+	return span_equal(find_property(connection, packet, "message_id", NULL),
+			  message->message_id) &&
+	       span_equal(
+		       find_property(connection, &again, "ordering_key", NULL),
+		       message->ordering_key);
+}
+
 /* What leaves is what was handed over, whole and in its turn. */
 static struct message *hear_publish(struct connection *connection,
 				    struct packet *packet)
@@ -195,18 +208,14 @@ static struct message *hear_publish(struct connection *connection,
 	struct message *message = queue_pop(&connection->link->unsent);
 	struct span topic = take_text(packet);
 	unsigned id = take_number(packet, 2);
-	struct span message_id = SPAN_NONE;
 
-	if (state->version == MQTT_5)
-		message_id =
-			find_property(connection, packet, "message_id", NULL);
-	if (message == NULL || packet->failed ||
-	    packet->flags != plan->qos * 2u ||
+	if (message == NULL ||
+	    (state->version == MQTT_5 &&
+	     !has_properties(connection, packet, message)) ||
+	    packet->failed || packet->flags != plan->qos * 2u ||
 	    !is_dotted(topic, message->topic) ||
 	    !span_equal(take_bytes(packet, left(packet)),
-			message->letter->body) ||
-	    (state->version == MQTT_5 &&
-	     !span_equal(message_id, message->message_id))) {
+			message->letter->body)) {
 		peer_refuse(connection, "a message was changed on its way out");
 		return NULL;
 	}

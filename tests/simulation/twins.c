@@ -2,6 +2,7 @@
 /* Asks the simulated store and the real one the same. */
 #include "twins.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,8 +107,7 @@ void twins_differ(struct twins *twins, const char *format, ...)
 	va_end(args);
 }
 
-__attribute__((format(printf, 2, 3))) static void tell(struct twins *twins,
-						       const char *format, ...)
+void twins_tell(struct twins *twins, const char *format, ...)
 {
 	va_list args;
 
@@ -173,10 +173,10 @@ void twins_write(struct twins *twins, const struct twin_row *wanted)
 	int64_t seq;
 	struct row *row = database_write(&world->database, &seq);
 
-	tell(twins, "write %lld: key %s, due in %lld, expires in %lld%s",
-	     (long long)seq, wanted->key == NULL ? "none" : wanted->key,
-	     (long long)wanted->delay, (long long)wanted->expires,
-	     wanted->later ? ", not committed" : "");
+	twins_tell(twins, "write %lld: key %s, due in %lld, expires in %lld%s",
+		   (long long)seq, wanted->key == NULL ? "none" : wanted->key,
+		   (long long)wanted->delay, (long long)wanted->expires,
+		   wanted->later ? ", not committed" : "");
 	fill_envelope(twins, &row->envelope, seq, wanted);
 	row->key = written.ordering_key;
 	if (wanted->delay > 0)
@@ -197,7 +197,7 @@ void twins_commit(struct twins *twins, int64_t seq)
 {
 	char sql[128];
 
-	tell(twins, "commit %lld", (long long)seq);
+	twins_tell(twins, "commit %lld", (long long)seq);
 	database_commit(&twins->world, seq);
 	snprintf(sql, sizeof(sql),
 		 "UPDATE event_bus_outbound_event SET config_key = 'default' "
@@ -208,7 +208,7 @@ void twins_commit(struct twins *twins, int64_t seq)
 
 void twins_pass(struct twins *twins, usec_t duration)
 {
-	tell(twins, "%lld us pass", (long long)duration);
+	twins_tell(twins, "%lld us pass", (long long)duration);
 	set_clocks(twins, twins->world.now + duration);
 }
 
@@ -230,8 +230,8 @@ void twins_order(struct twins *twins, unsigned session, enum twin_fault fault)
 
 	if (fault == NO_FAULT)
 		return;
-	tell(twins, "the next call of session %u %s", session,
-	     faults[fault].name);
+	twins_tell(twins, "the next call of session %u %s", session,
+		   faults[fault].name);
 	twins->lanes[session].trap =
 		(struct trap){.kind = faults[fault].simulated, .nth = 1};
 	memory_fail(NAME, faults[fault].real, 1);
@@ -243,7 +243,7 @@ void twins_lock(struct twins *twins, unsigned session)
 	struct error err;
 	int status;
 
-	tell(twins, "lock by session %u", session);
+	twins_tell(twins, "lock by session %u", session);
 	status = simulated->driver->lock(simulated, "default", "relay", &err);
 	compare_status(twins, status,
 		       store_memory.lock(twins->real[session], "default",
@@ -255,7 +255,7 @@ void twins_unlock(struct twins *twins, unsigned session)
 {
 	struct store *simulated = twins->simulated[session];
 
-	tell(twins, "unlock by session %u", session);
+	twins_tell(twins, "unlock by session %u", session);
 	simulated->driver->unlock(simulated);
 	store_memory.unlock(twins->real[session]);
 }
@@ -267,11 +267,11 @@ void twins_claim(struct twins *twins, unsigned session,
 	struct error err;
 	int status;
 
-	tell(twins,
-	     "claim by session %u: limit %zu, %zu bytes, after %lld, "
-	     "%zu busy",
-	     session, claim->limit, claim->max_bytes,
-	     (long long)claim->after_seq, claim->busy_count);
+	twins_tell(twins,
+		   "claim by session %u: limit %zu, %zu bytes, after %lld, "
+		   "%zu busy",
+		   session, claim->limit, claim->max_bytes,
+		   (long long)claim->after_seq, claim->busy_count);
 	status = simulated->driver->claim(simulated, claim,
 					  &twins->simulated_batch, &err);
 	compare_status(twins, status,
@@ -288,7 +288,7 @@ void twins_settle(struct twins *twins, unsigned session,
 	struct error err;
 	int status;
 
-	tell(twins, "settle by session %u: %zu rows", session, count);
+	twins_tell(twins, "settle by session %u: %zu rows", session, count);
 	for (size_t i = 0; twins->tracing && i < count; i++)
 		printf("       row %lld: outcome %d, %lld attempts, due in "
 		       "%lld\n",
@@ -310,6 +310,7 @@ static void introduce(struct twins *twins, const struct inbox_row *row)
 	letter->hopeless = span_present(row->rejected);
 	letter->message_id = row->envelope.message_id;
 	letter->payload = row->envelope.payload;
+	letter->keys = UINT_MAX;
 }
 
 /* In two parts where the driver can, unless a fault was ordered. */
@@ -340,7 +341,7 @@ void twins_accept(struct twins *twins, unsigned session,
 
 	if (count > BATCH_MAX)
 		abort();
-	tell(twins, "accept by session %u: %zu rows", session, count);
+	twins_tell(twins, "accept by session %u: %zu rows", session, count);
 	memcpy(simulated, rows, count * sizeof(*rows));
 	memcpy(real, rows, count * sizeof(*rows));
 	for (size_t i = 0; i < count; i++)

@@ -72,6 +72,9 @@ void twins_conclude(struct twins *twins);
 
 /* ---- for twins_compare.c ---- */
 
+/* What is done next. */
+void twins_tell(struct twins *twins, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 void twins_differ(struct twins *twins, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 void compare_batches(struct twins *twins);

@@ -179,6 +179,20 @@ static int compare_outbox(void *context, const struct column *columns,
 	return 0;
 }
 
+/* Of a rejected one only the message_id is kept by both. */
+static bool same_message(const struct inbox_entry *entry,
+			 const struct column *columns, size_t count)
+{
+	if (!same_text(entry->message_id,
+		       value_of(columns, count, "message_id")))
+		return false;
+	return entry->rejected ||
+	       (same_text(entry->payload,
+			  value_of(columns, count, "payload")) &&
+		same_text(entry->ordering_key,
+			  value_of(columns, count, "ordering_key")));
+}
+
 static int compare_inbox(void *context, const struct column *columns,
 			 size_t count)
 {
@@ -194,13 +208,10 @@ static int compare_inbox(void *context, const struct column *columns,
 		return 1;
 	}
 	entry = &inbox[--listing->left];
-	if (!same_text(value_of(columns, count, "message_id"),
-		       entry->message_id) ||
-	    (!listing->rejected &&
-	     !same_text(value_of(columns, count, "payload"), entry->payload)))
+	if (!same_message(entry, columns, count))
 		twins_differ(listing->twins,
-			     "message %.*s is stored, and really %.*s, or "
-			     "another payload",
+			     "message %.*s is stored, and really %.*s, with "
+			     "another payload or key",
 			     SPAN_ARG(entry->message_id),
 			     SPAN_ARG(value_of(columns, count, "message_id")));
 	return 0;
@@ -223,6 +234,7 @@ void twins_conclude(struct twins *twins)
 {
 	const struct database *database = &twins->world.database;
 
+	twins_tell(twins, "compare all rows");
 	twins_count(twins);
 	compare_table(twins, TABLE_OUTBOX, (size_t)database->last_seq,
 		      compare_outbox);
