@@ -104,6 +104,9 @@ static void lock(struct draw *draw)
 {
 	unsigned session = some_session(draw);
 
+	if (session_holds_lock(draw->twins->lanes[session].session) &&
+	    below(draw, 4) > 0)
+		return;
 	twins_order(draw->twins, session, some_fault(draw, false));
 	twins_lock(draw->twins, session);
 }
@@ -191,7 +194,9 @@ static struct inbox_row draw_message(struct draw *draw)
 
 	envelope_init(&row.envelope);
 	row.envelope.chain_depth = 0;
-	row.envelope.topic = SPAN_LIT("event.test.thing.done");
+	row.envelope.topic = below(draw, 32) == 0
+				     ? SPAN_LIT("event.test.poison.row")
+				     : SPAN_LIT("event.test.thing.done");
 	row.envelope.message_type = SPAN_LIT("event");
 	row.envelope.event_type = SPAN_LIT("test");
 	row.envelope.source_service = SPAN_LIT("tester");
@@ -235,7 +240,6 @@ static void operate(struct draw *draw)
 	while (chance >= operations[i].weight)
 		chance -= operations[i++].weight;
 	operations[i].operation(draw);
-	twins_count(draw->twins);
 }
 
 static bool run(struct twins *twins, uint64_t seed, bool tracing)

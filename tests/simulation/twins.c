@@ -46,6 +46,10 @@ void twins_open(struct twins *twins)
 			    SQLITE_OPEN_READWRITE,
 			    "postbus-memory") != SQLITE_OK)
 		abort();
+	run_sql(twins, "CREATE TRIGGER poison BEFORE INSERT ON "
+		       "event_bus_inbound_event "
+		       "WHEN NEW.topic = 'event.test.poison.row' "
+		       "BEGIN SELECT RAISE(ABORT, 'poison'); END");
 }
 
 void twins_close(struct twins *twins)
@@ -299,6 +303,7 @@ void twins_settle(struct twins *twins, unsigned session,
 	compare_status(twins, status,
 		       store_memory.settle(twins->real[session], outcomes,
 					   count, &err));
+	twins_count(twins);
 	settle_down(twins);
 }
 
@@ -355,6 +360,8 @@ void twins_accept(struct twins *twins, unsigned session,
 			twins_differ(twins, "row %zu: result %d, and really %d",
 				     i, simulated[i].result, real[i].result);
 	settle_down(twins);
+	/* An answer takes time, and SQLite counts it in milliseconds. */
 	set_clocks(twins, now + (twins->world.now - now + USEC_PER_MSEC - 1) /
 					  USEC_PER_MSEC * USEC_PER_MSEC);
+	twins_count(twins);
 }
