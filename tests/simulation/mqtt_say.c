@@ -101,6 +101,8 @@ static void say_delivery(struct connection *connection,
 	put_user(&properties, "ordering_key", message->ordering_key);
 	if (state->version == MQTT_5)
 		put_part(&packet, &properties);
+	else /* 3.1.1, perhaps for this connection only, has no place for it */
+		message->letter->keys |= 1;
 	buffer_append_span(&packet, message->letter->body);
 	put_byte(out, MQTT_PUBLISH << 4 | flags);
 	put_part(out, &packet);
