@@ -40,5 +40,9 @@ bool lane_is_troubled(const struct lane_report *report)
 
 usec_t lane_pause(bool was_up, usec_t up_at, usec_t now, usec_t retry_interval)
 {
-	return was_up && now - up_at >= 2 * retry_interval ? 0 : retry_interval;
+	const usec_t glimpse = USEC_PER_SEC / 10;
+
+	if (!was_up || now - up_at < 2 * retry_interval)
+		return retry_interval;
+	return retry_interval < glimpse ? retry_interval : glimpse;
 }

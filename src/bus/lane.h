@@ -46,9 +46,10 @@ void lane_set_state(struct lane_report *report, enum lane_state state,
  * Standing by is none, though it has its reason. */
 bool lane_is_troubled(const struct lane_report *report);
 
-/* How long to wait before connecting again: not at all when a link is lost that
- * was up for two retry intervals, since what ended it may be over. Two clients
- * of one identity, who throw each other out at every try, are up for less. */
+/* How long to wait before connecting again: hardly, but for watchers to see it,
+ * when a link is lost that was up for two retry intervals, since what ended it
+ * may be over. Two clients of one identity, who throw each other out at every
+ * try, are up for less. */
 usec_t lane_pause(bool was_up, usec_t up_at, usec_t now, usec_t retry_interval);
 
 #endif

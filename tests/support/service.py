@@ -91,8 +91,9 @@ class Service:
         return next(iter(self.database.rows(query)), None)
 
     def lanes(self, worker):
-        row = self.beat(worker)
-        return row and (row["relay_state"], row["intake_state"])
+        """What it says that relay and intake are; None before it says anything."""
+        row = self.beat(worker) or {"relay_state": None, "intake_state": None}
+        return row["relay_state"], row["intake_state"]
 
     def wait_error(self, worker, *words, timeout=30):
         """Until the worker's row gives a reason with all those words; it."""
