@@ -68,36 +68,68 @@ static int add_outcome(struct postgres_array *columns,
 	return 0;
 }
 
-static int settle_rows(struct postgres_store *store, void *context,
-		       struct error *err)
+/* Runs `sql` over the columns, and ends them. */
+static int run_settle(struct postgres_store *store, const char *sql,
+		      struct postgres_array *columns, int count, int status,
+		      struct error *err)
+{
+	struct postgres_query query;
+
+	postgres_query_init(&query, sql);
+	query.commits = true;
+	for (int i = 0; i < count; i++)
+		postgres_add_array(&query, &columns[i]);
+	if (status == 0)
+		status = postgres_run(store, &query, NULL, NULL, err);
+	for (int i = 0; i < count; i++)
+		postgres_array_finish(&columns[i]);
+	return status;
+}
+
+static int settle_published(struct postgres_store *store,
+			    const struct settling *settling, struct error *err)
+{
+	struct postgres_array seqs;
+
+	postgres_array_init(&seqs, POSTGRES_BIGINT, "an outcome");
+	for (size_t i = 0; i < settling->count; i++)
+		postgres_array_add_integer(&seqs, settling->outcomes[i].seq);
+	return run_settle(store, published_sql, &seqs, 1, 0, err);
+}
+
+static int settle_mixed(struct postgres_store *store,
+			const struct settling *settling, struct error *err)
 {
 	static const Oid types[SETTLE_COLUMNS] = {
 		[SEQ] = POSTGRES_BIGINT,   [STATUS] = POSTGRES_TEXT,
 		[DELAY] = POSTGRES_BIGINT, [ATTEMPTS] = POSTGRES_BIGINT,
 		[REASON] = POSTGRES_TEXT,
 	};
-	const struct settling *settling = context;
-	bool well = all_went_well(settling);
 	struct postgres_array columns[SETTLE_COLUMNS];
-	struct postgres_query query;
 	struct arena arena = {0};
-	int status = postgres_check_lock(store, err);
+	int status = 0;
 
 	for (int i = 0; i < SETTLE_COLUMNS; i++)
 		postgres_array_init(&columns[i], types[i], "an outcome");
 	for (size_t i = 0; status == 0 && i < settling->count; i++)
 		status = add_outcome(columns, &settling->outcomes[i], &arena,
 				     err);
-	postgres_query_init(&query, well ? published_sql : settle_sql);
-	query.commits = true;
-	for (int i = 0; i < (well ? SEQ + 1 : SETTLE_COLUMNS); i++)
-		postgres_add_array(&query, &columns[i]);
-	if (status == 0)
-		status = postgres_run(store, &query, NULL, NULL, err);
-	for (int i = 0; i < SETTLE_COLUMNS; i++)
-		postgres_array_finish(&columns[i]);
+	status = run_settle(store, settle_sql, columns, SETTLE_COLUMNS, status,
+			    err);
 	arena_finish(&arena);
 	return status;
+}
+
+static int settle_rows(struct postgres_store *store, void *context,
+		       struct error *err)
+{
+	const struct settling *settling = context;
+	int status = postgres_check_lock(store, err);
+
+	if (status < 0)
+		return status;
+	return all_went_well(settling) ? settle_published(store, settling, err)
+				       : settle_mixed(store, settling, err);
 }
 
 int postgres_settle(struct store *store, const struct outcome *outcomes,
