@@ -68,7 +68,7 @@ def test_relay_needs_few_statements_for_a_backlog(service, counting_server, vhos
 def test_intake_needs_few_statements_for_a_backlog(service, counting_server, vhost):
     service.postbus.configure(relay_enabled=False)
     service.start(relay=None).stop()
-    vhost.load("orders", (message(payload={"n": n}) for n in range(MESSAGES)))
+    vhost.load((message(payload={"n": n}) for n in range(MESSAGES)))
     count_from_now(counting_server)
     service.postbus.worker()
     service.wait_count(INBOX, MESSAGES)

@@ -131,7 +131,7 @@ def test_what_a_frozen_intake_held_reaches_the_inbox_once(new_service, vhost):
     service.start().stop()
     frozen = service.start()
     frozen.freeze()
-    vhost.load("orders", [message(message_id=f"m-{i}") for i in range(30)])
+    vhost.load([message(message_id=f"m-{i}") for i in range(30)])
     other = service.postbus.worker()
     service.wait_count(INBOX, 30)
     frozen.thaw()

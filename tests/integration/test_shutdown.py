@@ -53,7 +53,7 @@ def test_relay_told_to_end_has_marked_all_that_it_has_sent(service, vhost):
 @pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 def test_intake_told_to_end_has_acknowledged_all_that_it_has_stored(service, vhost):
     service.start().stop()
-    vhost.load("orders", [message(message_id=f"m-{i}") for i in range(MANY)])
+    vhost.load([message(message_id=f"m-{i}") for i in range(MANY)])
     worker = service.postbus.worker()
     wait_until(lambda: service.count(INBOX) > 0)
     drain(worker)
