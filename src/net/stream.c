@@ -39,6 +39,7 @@ struct stream {
 	struct sockaddr_un path;
 	usec_t try_until; /* then the next address has its turn */
 	int fd;
+	bool heard;	 /* the peer, since anything was written to it */
 	struct tls *tls; /* NULL without */
 	struct error error;
 };
@@ -303,14 +304,6 @@ static int transmit(struct stream *stream, struct span data)
 	return moved(stream, send(stream->fd, data.at, size, MSG_NOSIGNAL));
 }
 
-/* A peer without TCP_NODELAY keeps a small packet back until the one before it
- * is acknowledged, which may take 40 ms. The kernel forgets the option. */
-static void acknowledge(const struct stream *stream)
-{
-	if (stream->target.quick_ack)
-		set_option(stream->fd, IPPROTO_TCP, TCP_QUICKACK, 1);
-}
-
 int stream_read(struct stream *stream, struct buffer *in, size_t limit,
 		struct error *err)
 {
@@ -336,9 +329,18 @@ int stream_read(struct stream *stream, struct buffer *in, size_t limit,
 		if (stream->tls == NULL && got < READ_SIZE)
 			break;
 	}
-	if (total > 0)
-		acknowledge(stream);
+	stream->heard = stream->heard || total > 0;
 	return total;
+}
+
+/* A peer without TCP_NODELAY keeps a small packet back until the one before it
+ * is acknowledged, which may take 40 ms where nothing is written that does it
+ * too. The kernel forgets the option. */
+static void acknowledge(struct stream *stream)
+{
+	if (stream->heard && stream->target.quick_ack)
+		set_option(stream->fd, IPPROTO_TCP, TCP_QUICKACK, 1);
+	stream->heard = false;
 }
 
 int stream_write(struct stream *stream, struct buffer *out, struct error *err)
@@ -353,7 +355,9 @@ int stream_write(struct stream *stream, struct buffer *out, struct error *err)
 		if (sent == 0)
 			break;
 		buffer_consume(out, (size_t)sent);
+		stream->heard = false;
 	}
+	acknowledge(stream);
 	return 0;
 }
 

@@ -60,7 +60,8 @@ int stream_step(struct stream *stream, usec_t now, struct error *err);
 int stream_read(struct stream *stream, struct buffer *in, size_t limit,
 		struct error *err);
 
-/* Writes and consumes as much as the socket takes. Returns 0. */
+/* Writes and consumes as much as the socket takes. Returns 0. With nothing to
+ * write it still acknowledges what was read, for quick_ack. */
 int stream_write(struct stream *stream, struct buffer *out, struct error *err);
 
 /* Adds what the stream waits for; once it is ready, only what the caller wants
