@@ -44,7 +44,8 @@ struct mqtt {
 	unsigned unanswered; /* SUBSCRIBE, UNSUBSCRIBE */
 	usec_t answer_by;    /* ... whose answers are missing after that */
 	bool drained;	     /* all that had come was read */
-	bool again;	     /* the other version is to be tried, at once */
+	bool again;	     /* the host is to be tried again, at once */
+	bool hung_up;	     /* the host, instead of an answer to CONNECT */
 	bool lost;	  /* the stream has ended; the input is not empty yet */
 	bool down_untold; /* next has to tell `down` */
 	struct error down;

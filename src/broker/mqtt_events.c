@@ -182,15 +182,21 @@ static void suspect_rival(struct mqtt *mqtt, struct error *cause)
 }
 
 /* A broker that does not know version 5 says so, or like RabbitMQ 3 hangs up.
- */
-static bool knows_only_version_3(const struct mqtt *mqtt,
-				 const struct session_event *closed)
+ * A connection also ends by chance: only the second time is taken for that. */
+static bool try_again(struct mqtt *mqtt, const struct session_event *closed)
 {
 	bool hung_up = mqtt->state == MQTT_OPENING && mqtt->lost &&
 		       closed->reason == 0;
 
-	return mqtt->version == MQTT_VERSION_5 &&
-	       (closed->version_refused || hung_up);
+	if (mqtt->version != MQTT_VERSION_5 ||
+	    !(closed->version_refused || hung_up))
+		return false;
+	mqtt_drop(mqtt);
+	if (closed->version_refused || mqtt->hung_up)
+		mqtt->version = MQTT_VERSION_3;
+	mqtt->hung_up = true;
+	mqtt->again = true;
+	return true;
 }
 
 static bool on_closed(struct mqtt *mqtt, const struct session_event *from,
@@ -198,12 +204,8 @@ static bool on_closed(struct mqtt *mqtt, const struct session_event *from,
 {
 	struct error cause = from->error;
 
-	if (knows_only_version_3(mqtt, from)) {
-		mqtt_drop(mqtt);
-		mqtt->version = MQTT_VERSION_3;
-		mqtt->again = true;
+	if (try_again(mqtt, from))
 		return false;
-	}
 	if (mqtt->state == MQTT_CLOSING)
 		cause = (struct error){.status = STATUS_OK};
 	else if (mqtt->state == MQTT_UP && from->reason == 0)

@@ -211,7 +211,7 @@ void mqtt_connect(struct broker *broker, usec_t now)
 
 	assert(mqtt->state == MQTT_DOWN);
 	testing_crash_point("connect");
-	mqtt->down_untold = false;
+	mqtt->down_untold = mqtt->hung_up = false;
 	mqtt->version = (uint8_t)config->mqtt.protocol_version;
 	mqtt->host = hosts_next(&mqtt->hosts);
 	mqtt->deadline = now + mqtt_patience(mqtt);

@@ -55,14 +55,23 @@ def on(new_service):
     return make
 
 
-@pytest.mark.parametrize("refusal", [only_version_3, says_84, hangs_up])
-def test_a_broker_without_version_5_is_asked_with_3_at_once(on, refusal):
+@pytest.mark.parametrize(
+    ("refusal", "versions"),
+    [(only_version_3, [5, 4]), (says_84, [5, 4]), (hangs_up, [5, 5, 4])],
+)
+def test_a_broker_without_version_5_is_asked_with_3_at_once(on, refusal, versions):
     with ScriptedMQTT({CONNECT: refusal}) as broker:
         service = on(broker, intake_enabled=False, retry_interval_seconds=600)
         service.start(intake=None)
-        assert broker.versions == [5, 4]
+        assert broker.versions == versions
         (row,) = service.settled(*service.insert(event()))
         assert row["status"] == "published"
+
+
+def test_a_login_that_is_cut_does_not_cost_version_5(on):
+    with ScriptedMQTT(first=[{CONNECT: hang_up}]) as broker:
+        on(broker, intake_enabled=False, retry_interval_seconds=600).start(intake=None)
+        assert broker.versions == [5, 5]
 
 
 def test_a_lower_qos_is_an_error_that_says_what_to_set(on):
