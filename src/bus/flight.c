@@ -52,6 +52,7 @@ void flight_finish(struct flight *flight)
 	if (flight->slots != NULL) {
 		flight_forget_unanswered(flight);
 		flight_settled(flight);
+		flight_forget_done(flight);
 	}
 	while (flight->spare != NULL) {
 		struct claimed *claimed = flight->spare;
@@ -277,14 +278,30 @@ void flight_done(struct flight *flight, struct slot *slot,
 		leave_strand(flight, slot);
 }
 
-size_t flight_outcomes(const struct flight *flight, struct outcome *outcomes)
+size_t flight_settle(struct flight *flight, struct outcome *outcomes)
 {
 	size_t count = 0;
 
-	for (size_t i = 0; i < flight->size; i++)
-		if (flight->slots[i].state == SLOT_DONE)
-			outcomes[count++] = flight->slots[i].outcome;
+	for (size_t i = 0; i < flight->size; i++) {
+		struct slot *slot = &flight->slots[i];
+
+		if (slot->state != SLOT_DONE)
+			continue;
+		slot->state = SLOT_SETTLING;
+		outcomes[count++] = slot->outcome;
+	}
+	flight->settling += count;
+	flight->done = 0;
 	return count;
+}
+
+void flight_unsettled(struct flight *flight)
+{
+	for (size_t i = 0; i < flight->size; i++)
+		if (flight->slots[i].state == SLOT_SETTLING)
+			flight->slots[i].state = SLOT_DONE;
+	flight->done += flight->settling;
+	flight->settling = 0;
 }
 
 /* The rows held behind a failed one. */
@@ -301,14 +318,14 @@ static bool forget_held(struct flight *flight, struct slot *slot)
 	return any;
 }
 
-bool flight_settled(struct flight *flight)
+static bool forget_outcomes(struct flight *flight, enum slot_state state)
 {
 	bool forgot = false;
 
 	for (size_t i = 0; i < flight->size; i++) {
 		struct slot *slot = &flight->slots[i];
 
-		if (slot->state != SLOT_DONE)
+		if (slot->state != state)
 			continue;
 		if (slot->strand != 0) {
 			forgot |= forget_held(flight, slot->behind);
@@ -316,8 +333,19 @@ bool flight_settled(struct flight *flight)
 		}
 		release(flight, slot);
 	}
-	flight->done = 0;
 	return forgot;
+}
+
+bool flight_settled(struct flight *flight)
+{
+	flight->settling = 0;
+	return forget_outcomes(flight, SLOT_SETTLING);
+}
+
+void flight_forget_done(struct flight *flight)
+{
+	flight->done = 0;
+	forget_outcomes(flight, SLOT_DONE);
 }
 
 /* After rows were forgotten, strands hold what is left of them: one row. */

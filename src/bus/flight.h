@@ -14,10 +14,11 @@
 
 enum slot_state {
 	SLOT_FREE,
-	SLOT_READY, /* to be published next */
-	SLOT_HELD,  /* waits for an earlier row of its strand */
-	SLOT_SENT,  /* published, unanswered; has a tag */
-	SLOT_DONE,  /* outcome known, not yet written to the store */
+	SLOT_READY,    /* to be published next */
+	SLOT_HELD,     /* waits for an earlier row of its strand */
+	SLOT_SENT,     /* published, unanswered; has a tag */
+	SLOT_DONE,     /* outcome known, not yet written to the store */
+	SLOT_SETTLING, /* it is being written */
 };
 
 /* A claimed batch stays as long as one of its rows may still be read. */
@@ -55,6 +56,7 @@ struct flight {
 	size_t used; /* not FREE */
 	size_t sent;
 	size_t done;
+	size_t settling;
 	struct slot *free;
 	struct slot *ready; /* in the order to send */
 	struct slot **ready_end;
@@ -103,11 +105,16 @@ struct slot *flight_oldest(const struct flight *flight);
 void flight_done(struct flight *flight, struct slot *slot,
 		 const struct outcome *outcome);
 
-/* Copies the outcome of every DONE slot; returns how many, at most `size`. */
-size_t flight_outcomes(const struct flight *flight, struct outcome *outcomes);
-/* The DONE slots are written: forgets them. True if rows held behind one that
- * was not published were forgotten too: they must be claimed again. */
+/* DONE to SETTLING, and a copy of every outcome, whose reason stays the slot's;
+ * returns how many, at most `size`. */
+size_t flight_settle(struct flight *flight, struct outcome *outcomes);
+/* Those are written: forgets them. True if rows held behind one that was not
+ * published were forgotten too: they must be claimed again. */
 bool flight_settled(struct flight *flight);
+/* Those may not be written: back to DONE. */
+void flight_unsettled(struct flight *flight);
+/* Forgets what is DONE. */
+void flight_forget_done(struct flight *flight);
 
 /* Forgets what is READY, HELD, SENT: the link is lost, or nothing more shall
  * go out. The rows are pending and will be claimed again. */

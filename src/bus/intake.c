@@ -246,7 +246,7 @@ static void end_commit(struct intake *intake, usec_t now)
 static bool commit_runs(const struct intake *intake, struct wait *wait)
 {
 	return intake->committing &&
-	       !intake->store->driver->accept_ready(intake->store, wait);
+	       !intake->store->driver->ready(intake->store, wait);
 }
 
 static bool commit_is_due(struct intake *intake, usec_t now)

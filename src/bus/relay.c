@@ -106,7 +106,7 @@ static void stand_by(struct relay *relay, usec_t now, const struct error *why)
 {
 	cut_link(relay, now);
 	relay->holding = false;
-	flight_settled(&relay->flight);
+	flight_forget_done(&relay->flight);
 	relay->settle_at = USEC_NEVER;
 	relay->store_at = now + RELAY_SWEEP_EVERY;
 	relay_set_state(relay, LANE_STANDBY, why);
@@ -149,9 +149,85 @@ static void take_lock(struct relay *relay, usec_t now)
  * its lock is gone, and that another is at work. */
 static void renew_lock(struct relay *relay, usec_t now)
 {
-	if (relay->holding && now - relay->held_at >= RELAY_SWEEP_EVERY)
+	if (relay->holding && !relay->settling &&
+	    now - relay->held_at >= RELAY_SWEEP_EVERY)
 		ask_for_lock(relay, now);
 }
+
+/* ---- settling ---- */
+
+static bool settle_is_due(const struct relay *relay, usec_t now)
+{
+	const struct flight *flight = &relay->flight;
+
+	if (!relay->holding || relay->settling || flight->done == 0)
+		return false;
+	return now >= relay->settle_at || flight->sent == 0 ||
+	       flight->done >= (size_t)relay->config->window / SETTLE_PART;
+}
+
+/* Rows that were held behind a failed one are forgotten with it: they may come
+ * again, unless the database holds them back now. */
+static void settled(struct relay *relay, usec_t now, int status,
+		    const struct error *err)
+{
+	relay->settling = false;
+	if (status < 0) {
+		flight_unsettled(&relay->flight);
+		relay->settle_at = now;
+		relay_store_failed(relay, now, err);
+		return;
+	}
+	testing_crash_point("settled");
+	relay->held_at = now;
+	if (flight_settled(&relay->flight)) {
+		relay->after_seq = 0;
+		relay->hungry = true;
+	}
+	relay->again = true;
+}
+
+/* While the store is at work on it, more goes out. */
+static void settle(struct relay *relay, usec_t now)
+{
+	const struct store_driver *driver = relay->store->driver;
+	struct error err;
+	int status = STATUS_BUSY;
+
+	testing_crash_point("settle");
+	relay->settle_at = USEC_NEVER;
+	relay->outcome_count = flight_settle(&relay->flight, relay->outcomes);
+	if (driver->settle_begin != NULL)
+		status = driver->settle_begin(relay->store, relay->outcomes,
+					      relay->outcome_count, &err);
+	relay->settling = status == 0;
+	if (relay->settling)
+		return;
+	if (status == STATUS_BUSY)
+		status = driver->settle(relay->store, relay->outcomes,
+					relay->outcome_count, &err);
+	settled(relay, now, status, &err);
+}
+
+static void end_settle(struct relay *relay, usec_t now)
+{
+	struct error err;
+	int status = relay->store->driver->settle_end(
+		relay->store, relay->outcomes, relay->outcome_count, &err);
+
+	settled(relay, now, status, &err);
+}
+
+static void look_at_settle(struct relay *relay, usec_t now)
+{
+	struct wait ignored;
+
+	wait_init(&ignored);
+	if (relay->store->driver->ready(relay->store, &ignored))
+		end_settle(relay, now);
+}
+
+/* ---- gaps, connecting ---- */
 
 /* A standby is patient for three heartbeats, of a second or more each, and one
  * may have passed when a process stops (SIGSTOP, suspend). */
@@ -174,7 +250,11 @@ static void notice_gap(struct relay *relay, usec_t now)
 	struct error err;
 
 	if (!relay->holding || gap < lease(relay) ||
-	    testing_bug("sleeper-goes-on") ||
+	    testing_bug("sleeper-goes-on"))
+		return;
+	if (relay->settling)
+		end_settle(relay, now);
+	if (relay->holding &&
 	    relay->store->driver->lock(relay->store, relay->config->config_key,
 				       "relay", &err) == 0)
 		return;
@@ -185,42 +265,6 @@ static void notice_gap(struct relay *relay, usec_t now)
 	relay->holding = false;
 	relay->store_at = now;
 	relay_set_state(relay, LANE_AWAY, &err);
-}
-
-/* ---- settling, connecting ---- */
-
-static bool settle_is_due(const struct relay *relay, usec_t now)
-{
-	const struct flight *flight = &relay->flight;
-
-	if (!relay->holding || flight->done == 0)
-		return false;
-	return now >= relay->settle_at || flight->sent == 0 ||
-	       flight->done >= (size_t)relay->config->window / SETTLE_PART;
-}
-
-/* Rows that were held behind a failed one are forgotten with it: they may come
- * again, unless the database holds them back now. */
-static void settle(struct relay *relay, usec_t now)
-{
-	struct error err;
-	size_t count;
-
-	testing_crash_point("settle");
-	count = flight_outcomes(&relay->flight, relay->outcomes);
-	if (relay->store->driver->settle(relay->store, relay->outcomes, count,
-					 &err) < 0) {
-		relay_store_failed(relay, now, &err);
-		return;
-	}
-	testing_crash_point("settled");
-	relay->held_at = now;
-	if (flight_settled(&relay->flight)) {
-		relay->after_seq = 0;
-		relay->hungry = true;
-	}
-	relay->settle_at = USEC_NEVER;
-	relay->again = true;
 }
 
 static void connect_if_due(struct relay *relay, usec_t now)
@@ -253,7 +297,7 @@ static void drain(struct relay *relay, usec_t now)
 	if (!late && relay->connected && relay->flight.sent > 0 &&
 	    !testing_bug("drain-hurries"))
 		return;
-	if (!late && relay->flight.done > 0)
+	if (!late && relay->flight.done + relay->flight.settling > 0)
 		return;
 	if (!late && relay->connected && !relay->closing) {
 		testing_crash_point("relay-goodbye");
@@ -279,7 +323,9 @@ static void plan_wait(struct relay *relay, usec_t now, struct wait *wait)
 		wait_until(wait, relay->store_at);
 	else if (!relay->linked && !relay->draining)
 		wait_until(wait, relay->connect_at);
-	if (relay->holding)
+	if (relay->settling && relay->store->driver->ready(relay->store, wait))
+		wait_until(wait, now);
+	if (relay->holding && !relay->settling)
 		wait_until(wait, relay->settle_at);
 	if (relay->draining)
 		wait_until(wait, relay->drain_by);
@@ -311,7 +357,9 @@ void relay_step(struct relay *relay, usec_t now, struct wait *wait)
 		relay->broker->driver->flush(relay->broker, now, wait);
 		testing_crash_point("relay-flushed");
 		relay->again = false;
-		if (settle_is_due(relay, now))
+		if (relay->settling)
+			look_at_settle(relay, now);
+		else if (settle_is_due(relay, now))
 			settle(relay, now);
 		else
 			relay_claim_if_due(relay, now);

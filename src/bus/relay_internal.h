@@ -23,8 +23,9 @@ struct relay {
 	struct flight flight; /* twice the window: as many rows may wait for
 			       * their turn as may be on the wire */
 	struct outgoing outgoing;
-	struct arena events; /* what broker_next gives */
-	struct outcome *outcomes;
+	struct arena events;	  /* what broker_next gives */
+	struct outcome *outcomes; /* being settled */
+	size_t outcome_count;
 	int64_t *busy;
 
 	bool holding;	 /* the lock is ours and the store answered last time */
@@ -47,6 +48,7 @@ struct relay {
 	usec_t sweep_at;
 	usec_t due_at;	  /* when the next scheduled row is due */
 	usec_t settle_at; /* USEC_NEVER: nothing to settle */
+	bool settling;	  /* the store is at work on it: no other call */
 
 	bool draining;
 	bool closing;

@@ -13,6 +13,11 @@ static bool may_publish(const struct relay *relay)
 	       !relay->draining;
 }
 
+static size_t unsettled(const struct flight *flight)
+{
+	return flight->done + flight->settling;
+}
+
 /* What a crash would send twice: a window at most is published and not yet
  * settled. */
 static bool window_is_open(const struct relay *relay)
@@ -20,12 +25,12 @@ static bool window_is_open(const struct relay *relay)
 	size_t window =
 		relay->probation > 0 ? 1 : (size_t)relay->config->window;
 
-	return relay->flight.sent + relay->flight.done < window;
+	return relay->flight.sent + unsettled(&relay->flight) < window;
 }
 
 static size_t unsent(const struct flight *flight)
 {
-	return flight->used - flight->sent - flight->done;
+	return flight->used - flight->sent - unsettled(flight);
 }
 
 /* As many rows as fit into a window wait beside it, so that it is kept full
@@ -43,7 +48,7 @@ bool relay_may_claim(const struct relay *relay)
 {
 	size_t waiting = unsent(&relay->flight);
 
-	return may_publish(relay) &&
+	return may_publish(relay) && !relay->settling &&
 	       waiting <= (size_t)relay->config->window / 2 &&
 	       relay->flight.claimed_bytes < CLAIM_BYTES;
 }

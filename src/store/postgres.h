@@ -133,6 +133,10 @@ int postgres_transaction(struct store *store, postgres_work_fn *work,
  * ends neither side gives up, and the planner is free. */
 int postgres_be_patient(struct postgres_store *store, struct error *err);
 
+/* Whether what was sent by the first part of a call has been answered, or is
+ * late: then the second will not wait. */
+bool postgres_ready(struct store *store, struct wait *wait);
+
 /* STATUS_BUSY unless the lock is ours. */
 int postgres_check_lock(const struct postgres_store *store, struct error *err);
 
@@ -149,6 +153,10 @@ int postgres_claim(struct store *store, const struct outbox_claim *claim,
 		   struct outbox_batch *batch, struct error *err);
 int postgres_settle(struct store *store, const struct outcome *outcomes,
 		    size_t count, struct error *err);
+int postgres_settle_begin(struct store *store, const struct outcome *outcomes,
+			  size_t count, struct error *err);
+int postgres_settle_end(struct store *store, const struct outcome *outcomes,
+			size_t count, struct error *err);
 int postgres_enqueue(struct store *store, const char *config_key,
 		     const struct outbox_row *row, usec_t delay, usec_t expires,
 		     char id[UUID_TEXT_SIZE], struct error *err);
@@ -156,7 +164,6 @@ int postgres_accept(struct store *store, struct inbox_batch *batch,
 		    struct error *err);
 int postgres_accept_begin(struct store *store, struct inbox_batch *batch,
 			  struct error *err);
-bool postgres_accept_ready(struct store *store, struct wait *wait);
 int postgres_accept_end(struct store *store, struct inbox_batch *batch,
 			struct error *err);
 

@@ -409,19 +409,6 @@ int postgres_accept_begin(struct store *base, struct inbox_batch *batch,
 	return status;
 }
 
-bool postgres_accept_ready(struct store *base, struct wait *wait)
-{
-	struct postgres_store *store = postgres_of(base);
-	short events;
-
-	if (clock_monotonic() >= store->deadline ||
-	    postgres_answered(store, &events))
-		return true;
-	wait_for(wait, PQsocket(store->conn), events);
-	wait_until(wait, store->deadline);
-	return false;
-}
-
 int postgres_accept_end(struct store *base, struct inbox_batch *batch,
 			struct error *err)
 {

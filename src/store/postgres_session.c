@@ -198,6 +198,19 @@ int postgres_call(struct store *base, postgres_work_fn *work, void *context,
 	return status;
 }
 
+bool postgres_ready(struct store *base, struct wait *wait)
+{
+	struct postgres_store *store = postgres_of(base);
+	short events;
+
+	if (clock_monotonic() >= store->deadline ||
+	    postgres_answered(store, &events))
+		return true;
+	wait_for(wait, PQsocket(store->conn), events);
+	wait_until(wait, store->deadline);
+	return false;
+}
+
 int postgres_check_lock(const struct postgres_store *store, struct error *err)
 {
 	if (store->holds)

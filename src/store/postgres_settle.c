@@ -68,37 +68,42 @@ static int add_outcome(struct postgres_array *columns,
 	return 0;
 }
 
-/* Runs `sql` over the columns, and ends them. */
-static int run_settle(struct postgres_store *store, const char *sql,
-		      struct postgres_array *columns, int count, int status,
-		      struct error *err)
+static void start_settle(struct postgres_query *query, const char *sql)
+{
+	postgres_query_init(query, sql);
+	query->commits = true;
+}
+
+/* Sends `sql` over the columns, and ends them. */
+static int send_columns(struct postgres_store *store, const char *sql,
+			struct postgres_array *columns, int count, int status,
+			struct error *err)
 {
 	struct postgres_query query;
 
-	postgres_query_init(&query, sql);
-	query.commits = true;
+	start_settle(&query, sql);
 	for (int i = 0; i < count; i++)
 		postgres_add_array(&query, &columns[i]);
 	if (status == 0)
-		status = postgres_run(store, &query, NULL, NULL, err);
+		status = postgres_send(store, &query, err);
 	for (int i = 0; i < count; i++)
 		postgres_array_finish(&columns[i]);
 	return status;
 }
 
-static int settle_published(struct postgres_store *store,
-			    const struct settling *settling, struct error *err)
+static int send_published(struct postgres_store *store,
+			  const struct settling *settling, struct error *err)
 {
 	struct postgres_array seqs;
 
 	postgres_array_init(&seqs, POSTGRES_BIGINT, "an outcome");
 	for (size_t i = 0; i < settling->count; i++)
 		postgres_array_add_integer(&seqs, settling->outcomes[i].seq);
-	return run_settle(store, published_sql, &seqs, 1, 0, err);
+	return send_columns(store, published_sql, &seqs, 1, 0, err);
 }
 
-static int settle_mixed(struct postgres_store *store,
-			const struct settling *settling, struct error *err)
+static int send_mixed(struct postgres_store *store,
+		      const struct settling *settling, struct error *err)
 {
 	static const Oid types[SETTLE_COLUMNS] = {
 		[SEQ] = POSTGRES_BIGINT,   [STATUS] = POSTGRES_TEXT,
@@ -114,22 +119,41 @@ static int settle_mixed(struct postgres_store *store,
 	for (size_t i = 0; status == 0 && i < settling->count; i++)
 		status = add_outcome(columns, &settling->outcomes[i], &arena,
 				     err);
-	status = run_settle(store, settle_sql, columns, SETTLE_COLUMNS, status,
-			    err);
+	status = send_columns(store, settle_sql, columns, SETTLE_COLUMNS,
+			      status, err);
 	arena_finish(&arena);
+	return status;
+}
+
+static int send_settle(struct postgres_store *store,
+		       const struct settling *settling, struct error *err)
+{
+	int status = postgres_check_lock(store, err);
+
+	if (status < 0)
+		return status;
+	return all_went_well(settling) ? send_published(store, settling, err)
+				       : send_mixed(store, settling, err);
+}
+
+static int hear_settled(struct postgres_store *store, struct error *err)
+{
+	struct postgres_query query;
+	PGresult *answer = NULL;
+	int status;
+
+	start_settle(&query, settle_sql);
+	status = postgres_answer(store, &query, &answer, err);
+	PQclear(answer);
 	return status;
 }
 
 static int settle_rows(struct postgres_store *store, void *context,
 		       struct error *err)
 {
-	const struct settling *settling = context;
-	int status = postgres_check_lock(store, err);
+	int status = send_settle(store, context, err);
 
-	if (status < 0)
-		return status;
-	return all_went_well(settling) ? settle_published(store, settling, err)
-				       : settle_mixed(store, settling, err);
+	return status < 0 ? status : hear_settled(store, err);
 }
 
 int postgres_settle(struct store *store, const struct outcome *outcomes,
@@ -138,6 +162,37 @@ int postgres_settle(struct store *store, const struct outcome *outcomes,
 	struct settling settling = {outcomes, count};
 
 	return postgres_call(store, settle_rows, &settling, err);
+}
+
+/* ---- the same in two parts ---- */
+
+int postgres_settle_begin(struct store *base, const struct outcome *outcomes,
+			  size_t count, struct error *err)
+{
+	struct postgres_store *store = postgres_of(base);
+	const struct settling settling = {outcomes, count};
+	int status;
+
+	if (store->conn == NULL)
+		return STATUS_BUSY;
+	postgres_enter(store);
+	status = send_settle(store, &settling, err);
+	postgres_leave(store);
+	return status;
+}
+
+int postgres_settle_end(struct store *base, const struct outcome *outcomes,
+			size_t count, struct error *err)
+{
+	struct postgres_store *store = postgres_of(base);
+	int status;
+
+	store->again = false;
+	status = hear_settled(store, err);
+	postgres_leave(store);
+	if (status < 0 && store->again && store->conn != NULL)
+		return postgres_settle(base, outcomes, count, err);
+	return status;
 }
 
 /* ---- enqueue ---- */

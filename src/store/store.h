@@ -219,6 +219,11 @@ struct store_driver {
 	 * Requires the lock. */
 	int (*settle)(struct store *store, const struct outcome *outcomes,
 		      size_t count, struct error *err);
+	/* The same in two parts, see below. */
+	int (*settle_begin)(struct store *store, const struct outcome *outcomes,
+			    size_t count, struct error *err);
+	int (*settle_end)(struct store *store, const struct outcome *outcomes,
+			  size_t count, struct error *err);
 
 	/*
 	 * Commits the batch durably and sets every row's result: inbox rows
@@ -234,16 +239,16 @@ struct store_driver {
 	 * The same in two parts, for a lane that has other things to do while
 	 * the database works; all NULL where there is nothing to wait for.
 	 * begin waits for the statement to be known to the session only;
-	 * STATUS_BUSY: this batch is for accept. After
-	 * success nothing else may be called but ready, which is true once end
-	 * would not wait, and else adds to `wait` what to wait for; and end,
-	 * which returns what accept would have.
+	 * STATUS_BUSY: this is for the call in one part. After success nothing
+	 * else may be called but ready, which is true once end would not wait,
+	 * and else adds to `wait` what to wait for; and end, with the same
+	 * arguments, which returns what the call in one part would have.
 	 */
 	int (*accept_begin)(struct store *store, struct inbox_batch *batch,
 			    struct error *err);
-	bool (*accept_ready)(struct store *store, struct wait *wait);
 	int (*accept_end)(struct store *store, struct inbox_batch *batch,
 			  struct error *err);
+	bool (*ready)(struct store *store, struct wait *wait);
 
 	/* A descriptor that becomes readable when new rows may have come, -1 if
 	 * there is none now. */

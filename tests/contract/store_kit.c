@@ -2,6 +2,7 @@
 /* What the cases of every store use. */
 #include "store_kit.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -140,12 +141,31 @@ void assert_rows_are(const struct outbox_batch *batch, const int64_t *seqs)
 		assert_int_equal(batch->rows[i].seq, seqs[i]);
 }
 
+void kit_until_ready(struct store *store)
+{
+	for (;;) {
+		struct wait wait;
+
+		wait_init(&wait);
+		if (store->driver->ready(store, &wait))
+			break;
+		assert_int_equal(wait.count, 1);
+		poll(wait.fds, wait.count, 100);
+	}
+}
+
 void settle_one(struct kit *kit, struct outcome outcome)
 {
 	const struct store_driver *driver = kit->store->driver;
 
 	must(kit, driver->lock(kit->store, "default", "relay", &kit->err));
-	must(kit, driver->settle(kit->store, &outcome, 1, &kit->err));
+	if (driver->settle_begin == NULL) {
+		must(kit, driver->settle(kit->store, &outcome, 1, &kit->err));
+		return;
+	}
+	must(kit, driver->settle_begin(kit->store, &outcome, 1, &kit->err));
+	kit_until_ready(kit->store);
+	must(kit, driver->settle_end(kit->store, &outcome, 1, &kit->err));
 }
 
 struct inbox_row kit_event(const char *message_id, const char *payload)

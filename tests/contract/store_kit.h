@@ -108,7 +108,10 @@ struct outbox_batch *claim_some(struct kit *kit, struct outbox_claim claim);
 	assert_rows_are((batch), (const int64_t[]){__VA_ARGS__, 0})
 void assert_rows_are(const struct outbox_batch *batch, const int64_t *seqs);
 
-/* Settles one row. */
+/* Until what was begun can be ended without waiting. */
+void kit_until_ready(struct store *store);
+
+/* Settles one row, in two parts where the driver has them. */
 void settle_one(struct kit *kit, struct outcome outcome);
 #define SETTLE(kit, ...) settle_one((kit), (struct outcome){__VA_ARGS__})
 #define REASON(text) .reason = SPAN_LIT(text)

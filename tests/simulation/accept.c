@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Batches on their way into the inbox: in one call, or in two. */
+/* Batches on their way into the inbox. */
 #include "world.h"
 
 static bool batch_has_poison(const struct inbox_batch *batch)
@@ -59,124 +59,23 @@ int simulated_accept(struct store *store, struct inbox_batch *batch,
 
 /* ---- in two parts ---- */
 
-/* What the server is at work on. */
-struct pending {
-	struct transaction transaction;
-	bool poison; /* nothing will be written */
-	bool done;
-	usec_t answer_at;
-};
-
-/* The server does it in its time, unless the session has ended. */
-static void work(struct world *world, void *subject, uint64_t argument)
-{
-	struct pending *pending = subject;
-	usec_t thaw = world->database.frozen_until;
-
-	(void)argument;
-	if (!pending->transaction.backend->alive)
-		return;
-	if (thaw > world->now) {
-		world_at(world, thaw, work, pending, 0);
-		return;
-	}
-	if (!pending->poison)
-		transaction_commit(world, &pending->transaction);
-	pending->done = true;
-}
-
 int simulated_accept_begin(struct store *store, struct inbox_batch *batch,
 			   struct error *err)
 {
 	struct session *session = session_of(store);
-	struct world *world = session->world;
-	struct pending *pending;
+	struct transaction transaction = transaction_of(session->world, batch);
 
-	if (session->pending != NULL)
-		violated(world, 'I', "two batches are on their way at once");
-	if (session->lane->dead || !session->backend->alive ||
-	    world->now < world->database.away_until ||
-	    world_below(world, 4) == 0)
-		return error_set(err, STATUS_BUSY, "not in two parts");
-	pending = world_alloc(world, sizeof(*pending));
-	pending->transaction = transaction_of(world, batch);
-	pending->transaction.backend = session->backend;
-	pending->poison = batch_has_poison(batch);
-	pending->answer_at =
-		world->now + 2 + world_below(world, 20 * USEC_PER_MSEC);
-	world_at(world,
-		 world->now + 1 +
-			 world_below(world, pending->answer_at - world->now),
-		 work, pending, 0);
-	session->pending = pending;
-	session->give_up_at = world->now + 2 * USEC_PER_SEC;
-	note(world, session->lane, "begins to accept", (int64_t)batch->count,
-	     0);
-	return 0;
-}
-
-static bool has_answer(const struct session *session)
-{
-	const struct pending *pending = session->pending;
-	usec_t now = session->world->now;
-
-	return session->lane->dead || now >= session->give_up_at ||
-	       !pending->transaction.backend->alive ||
-	       (pending->done && now >= pending->answer_at);
-}
-
-bool simulated_accept_ready(struct store *store, struct wait *wait)
-{
-	struct session *session = session_of(store);
-	usec_t soon = session->world->now + USEC_PER_MSEC;
-
-	if (has_answer(session))
-		return true;
-	wait_until(wait, session->pending->answer_at > soon
-				 ? session->pending->answer_at
-				 : soon);
-	return false;
-}
-
-static int end(struct session *session, const struct pending *pending,
-	       struct error *err)
-{
-	enum deed_kind trap;
-	usec_t lasts;
-	int status = session_enter(session, &trap, &lasts, err);
-
-	if (status < 0)
-		return status;
-	if (!pending->done || trap == CALL_COMMIT_CUT ||
-	    trap == CALL_REPLY_LOST || trap == CALL_COMMIT_LATE)
-		return session_unknown(session, lasts, err);
-	if (pending->poison)
-		return error_set(err, STATUS_INVALID, "poison");
-	return session_leave(session, trap, lasts, err);
-}
-
-/* As long as there is time, see lane_wait. */
-static void await_answer(struct session *session)
-{
-	usec_t before = -1;
-
-	while (!has_answer(session) && session->world->now > before) {
-		before = session->world->now;
-		lane_wait(session->lane, USEC_PER_MSEC);
-	}
+	return session_begin(session, &transaction, batch_has_poison(batch),
+			     "begins to accept", err);
 }
 
 int simulated_accept_end(struct store *store, struct inbox_batch *batch,
 			 struct error *err)
 {
-	struct session *session = session_of(store);
-	const struct pending *pending = session->pending;
-	int status;
+	const struct transaction *transaction;
+	int status = session_end(session_of(store), &transaction, err);
 
-	await_answer(session);
-	session->pending = NULL;
-	status = end(session, pending, err);
 	for (size_t i = 0; i < batch->count; i++)
-		batch->rows[i].result = pending->transaction.accepted[i].result;
+		batch->rows[i].result = transaction->accepted[i].result;
 	return status;
 }

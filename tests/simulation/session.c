@@ -133,8 +133,9 @@ int session_enter(struct session *session, enum deed_kind *trap, usec_t *lasts,
 
 	*trap = DEED_KINDS;
 	if (session->pending != NULL)
-		violated(session->world, 'I',
-			 "the store was called while a batch was on its way");
+		violated(
+			session->world, 'I',
+			"the store was called before what was begun had ended");
 	if (session->lane->dead)
 		return session_failed(session, STATUS_AWAY, "dead", err);
 	*trap = lane_trap(session->lane, true, lasts);
@@ -339,12 +340,32 @@ static int simulated_claim(struct store *store,
 
 /* ---- settle ---- */
 
+static struct transaction transaction_of(struct world *world,
+					 const struct outcome *outcomes,
+					 size_t count)
+{
+	struct transaction taken = {.count = count};
+
+	taken.settled = world_alloc(world, count * sizeof(*taken.settled));
+	for (size_t i = 0; i < count; i++) {
+		struct settled *settled = &taken.settled[i];
+
+		settled->outcome = outcomes[i];
+		settled->outcome.reason = world_copy(world, outcomes[i].reason);
+		settled->due = world->now + outcomes[i].delay;
+		/* Never null, not even for a delay of nothing. */
+		if (settled->due == 0)
+			settled->due = 1;
+	}
+	return taken;
+}
+
 static int simulated_settle(struct store *store, const struct outcome *outcomes,
 			    size_t count, struct error *err)
 {
 	struct session *session = session_of(store);
 	struct world *world = session->world;
-	struct transaction transaction = {.count = count};
+	struct transaction transaction;
 	enum deed_kind trap;
 	usec_t lasts;
 	int status = session_enter(session, &trap, &lasts, err);
@@ -354,21 +375,35 @@ static int simulated_settle(struct store *store, const struct outcome *outcomes,
 	if (!holds(session, 0))
 		return session_failed(session, STATUS_BUSY, "the lock is lost",
 				      err);
+	transaction = transaction_of(world, outcomes, count);
 	transaction.backend = session->backend;
-	transaction.settled =
-		world_alloc(world, count * sizeof(*transaction.settled));
-	for (size_t i = 0; i < count; i++) {
-		struct settled *settled = &transaction.settled[i];
-
-		settled->outcome = outcomes[i];
-		settled->outcome.reason = world_copy(world, outcomes[i].reason);
-		settled->due = world->now + outcomes[i].delay;
-		/* Never null, not even for a delay of nothing. */
-		if (settled->due == 0)
-			settled->due = 1;
-	}
 	note(world, session->lane, "settles", (int64_t)count, 0);
 	return session_commit(session, &transaction, trap, lasts, err);
+}
+
+static int simulated_settle_begin(struct store *store,
+				  const struct outcome *outcomes, size_t count,
+				  struct error *err)
+{
+	struct session *session = session_of(store);
+	struct transaction transaction =
+		transaction_of(session->world, outcomes, count);
+
+	if (!holds(session, 0))
+		return error_set(err, STATUS_BUSY, "the lock is lost");
+	return session_begin(session, &transaction, false, "begins to settle",
+			     err);
+}
+
+static int simulated_settle_end(struct store *store,
+				const struct outcome *outcomes, size_t count,
+				struct error *err)
+{
+	const struct transaction *transaction;
+
+	(void)outcomes;
+	(void)count;
+	return session_end(session_of(store), &transaction, err);
 }
 
 /* ---- waking ---- */
@@ -407,10 +442,12 @@ const struct store_driver simulated_overlapping_store = {
 	.unlock = simulated_unlock,
 	.claim = simulated_claim,
 	.settle = simulated_settle,
+	.settle_begin = simulated_settle_begin,
+	.settle_end = simulated_settle_end,
 	.accept = simulated_accept,
 	.accept_begin = simulated_accept_begin,
-	.accept_ready = simulated_accept_ready,
 	.accept_end = simulated_accept_end,
+	.ready = simulated_ready,
 	.wake_fd = simulated_wake_fd,
 	.woken = simulated_woken,
 	.heartbeat_seconds = 1,

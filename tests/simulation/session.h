@@ -18,7 +18,7 @@ struct session {
 	unsigned failures; /* of its calls */
 	bool news;
 	usec_t answered_at;
-	struct pending *pending; /* a batch that is on its way */
+	struct pending *pending; /* what it has begun */
 	usec_t give_up_at;	 /* on that */
 };
 
@@ -64,18 +64,29 @@ int session_failed(struct session *session, enum status status, const char *why,
 int session_unknown(struct session *session, usec_t server_keeps,
 		    struct error *err);
 
+/* ---- pending.c: calls in two parts ---- */
+
+/* Hands the transaction to the server. With `poison` nothing will be written.
+ * STATUS_BUSY: this time it has to be the call in one part. */
+int session_begin(struct session *session,
+		  const struct transaction *transaction, bool poison,
+		  const char *what, struct error *err);
+bool simulated_ready(struct store *store, struct wait *wait);
+/* *transaction is what was begun. */
+int session_end(struct session *session, const struct transaction **transaction,
+		struct error *err);
+
 /* ---- accept.c ---- */
 
 int simulated_accept(struct store *store, struct inbox_batch *batch,
 		     struct error *err);
 int simulated_accept_begin(struct store *store, struct inbox_batch *batch,
 			   struct error *err);
-bool simulated_accept_ready(struct store *store, struct wait *wait);
 int simulated_accept_end(struct store *store, struct inbox_batch *batch,
 			 struct error *err);
 
 extern const struct store_driver simulated_store;
-/* The same, with accept in two parts. */
+/* The same, with settle and accept in two parts. */
 extern const struct store_driver simulated_overlapping_store;
 
 #endif

@@ -285,10 +285,50 @@ void twins_claim(struct twins *twins, unsigned session,
 	settle_down(twins);
 }
 
+/* A call is made in two parts where the driver can, unless a fault was
+ * ordered. */
+static bool two_parts(const struct twins *twins, unsigned session)
+{
+	return twins->simulated[session]->driver->ready != NULL &&
+	       twins->lanes[session].trap.nth == 0;
+}
+
+static void await_answer(struct twins *twins, unsigned session)
+{
+	struct store *store = twins->simulated[session];
+	struct wait wait = {0};
+
+	while (!store->driver->ready(store, &wait)) {
+		lane_wait(&twins->lanes[session], USEC_PER_MSEC);
+		settle_down(twins);
+	}
+}
+
+/* An answer takes time, and SQLite counts it in milliseconds. */
+static void catch_up(struct twins *twins, usec_t began)
+{
+	usec_t took = twins->world.now - began + USEC_PER_MSEC - 1;
+
+	set_clocks(twins, began + took / USEC_PER_MSEC * USEC_PER_MSEC);
+}
+
+static int settle_simulated(struct twins *twins, unsigned session,
+			    const struct outcome *outcomes, size_t count,
+			    struct error *err)
+{
+	struct store *store = twins->simulated[session];
+
+	if (!two_parts(twins, session) ||
+	    store->driver->settle_begin(store, outcomes, count, err) < 0)
+		return store->driver->settle(store, outcomes, count, err);
+	await_answer(twins, session);
+	return store->driver->settle_end(store, outcomes, count, err);
+}
+
 void twins_settle(struct twins *twins, unsigned session,
 		  const struct outcome *outcomes, size_t count)
 {
-	struct store *simulated = twins->simulated[session];
+	usec_t began = twins->world.now;
 	struct error err;
 	int status;
 
@@ -299,12 +339,13 @@ void twins_settle(struct twins *twins, unsigned session,
 		       (long long)outcomes[i].seq, outcomes[i].kind,
 		       (long long)outcomes[i].attempts,
 		       (long long)outcomes[i].delay);
-	status = simulated->driver->settle(simulated, outcomes, count, &err);
+	status = settle_simulated(twins, session, outcomes, count, &err);
 	compare_status(twins, status,
 		       store_memory.settle(twins->real[session], outcomes,
 					   count, &err));
-	twins_count(twins);
 	settle_down(twins);
+	catch_up(twins, began);
+	twins_count(twins);
 }
 
 /* The checker wants to know what it is told of. */
@@ -318,19 +359,15 @@ static void introduce(struct twins *twins, const struct inbox_row *row)
 	letter->keys = UINT_MAX;
 }
 
-/* In two parts where the driver can, unless a fault was ordered. */
 static int accept_simulated(struct twins *twins, unsigned session,
 			    struct inbox_batch *batch, struct error *err)
 {
 	struct store *store = twins->simulated[session];
-	struct lane *lane = &twins->lanes[session];
-	struct wait wait = {0};
 
-	if (store->driver->accept_begin == NULL || lane->trap.nth > 0 ||
+	if (!two_parts(twins, session) ||
 	    store->driver->accept_begin(store, batch, err) < 0)
 		return store->driver->accept(store, batch, err);
-	while (!store->driver->accept_ready(store, &wait))
-		lane_wait(lane, USEC_PER_MSEC);
+	await_answer(twins, session);
 	return store->driver->accept_end(store, batch, err);
 }
 
@@ -340,7 +377,7 @@ void twins_accept(struct twins *twins, unsigned session,
 	struct inbox_row simulated[BATCH_MAX];
 	struct inbox_row real[BATCH_MAX];
 	struct inbox_batch batch = {"default", "memory", simulated, count};
-	usec_t now = twins->world.now;
+	usec_t began = twins->world.now;
 	struct error err;
 	int status;
 
@@ -360,8 +397,6 @@ void twins_accept(struct twins *twins, unsigned session,
 			twins_differ(twins, "row %zu: result %d, and really %d",
 				     i, simulated[i].result, real[i].result);
 	settle_down(twins);
-	/* An answer takes time, and SQLite counts it in milliseconds. */
-	set_clocks(twins, now + (twins->world.now - now + USEC_PER_MSEC - 1) /
-					  USEC_PER_MSEC * USEC_PER_MSEC);
+	catch_up(twins, began);
 	twins_count(twins);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* PostgreSQL alone: batches accepted in one statement or in several, at once or
- * in two parts, and answers that are lost. */
-#include <poll.h>
+/* PostgreSQL alone: what is committed in one statement or in several, at once
+ * or in two parts, and answers that are lost. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -97,15 +96,7 @@ static void a_reply_lost_before_the_commit_leaves_nothing(void **state)
 static int end_when_ready(struct kit *kit, struct store *store,
 			  struct inbox_batch *batch)
 {
-	for (;;) {
-		struct wait wait;
-
-		wait_init(&wait);
-		if (store->driver->accept_ready(store, &wait))
-			break;
-		assert_int_equal(wait.count, 1);
-		poll(wait.fds, wait.count, 100);
-	}
+	kit_until_ready(store);
 	return store->driver->accept_end(store, batch, &kit->err);
 }
 
@@ -187,6 +178,91 @@ static void what_takes_more_than_one_statement_is_not_begun(void **state)
 	store->driver->close(store);
 }
 
+/* ---- outcomes settled in two parts ---- */
+
+static int settle_in_two_parts(struct kit *kit, struct store *store,
+			       int64_t seq, const char *reason)
+{
+	const struct outcome outcome = {.seq = seq,
+					.kind = OUTCOME_ERROR,
+					.attempts = 1,
+					.reason = span_of(reason)};
+
+	must(kit, store->driver->settle_begin(store, &outcome, 1, &kit->err));
+	kit_until_ready(store);
+	return store->driver->settle_end(store, &outcome, 1, &kit->err);
+}
+
+static int begin_to_settle(struct kit *kit, struct store *store, int64_t seq)
+{
+	const struct outcome outcome = {.seq = seq, .kind = OUTCOME_PUBLISHED};
+
+	return store->driver->settle_begin(store, &outcome, 1, &kit->err);
+}
+
+static void take_lock(struct kit *kit, struct store *store)
+{
+	must(kit, store->driver->lock(store, "default", "relay", &kit->err));
+}
+
+static void outcomes_in_two_parts_give_up_in_time(void **state)
+{
+	struct kit *kit = *state;
+	struct store *store = kit_postgres_open_named(kit);
+	PGconn *conn = kit_postgres_connect(kit);
+	int64_t seq = WRITE(kit, .topic = NULL);
+
+	take_lock(kit, store);
+	kit_postgres_sql(kit, conn,
+			 "BEGIN; SELECT 1 FROM event_bus_outbound_event "
+			 "FOR UPDATE");
+	assert_int_equal(settle_in_two_parts(kit, store, seq, "bad"),
+			 STATUS_AWAY);
+	PQfinish(conn);
+	/* The lock is held still. */
+	must(kit, settle_in_two_parts(kit, store, seq, "bad"));
+	assert_sql(kit, "SELECT last_error FROM event_bus_outbound_event",
+		   "bad");
+	store->driver->close(store);
+}
+
+static void outcomes_in_two_parts_whose_reply_is_lost_are_unknown(void **state)
+{
+	struct kit *kit = *state;
+	struct proxy *proxy = start_proxy();
+	struct store *store = open_through(kit, proxy);
+	int64_t first = WRITE(kit, .topic = NULL);
+	int64_t seq = WRITE(kit, .topic = NULL);
+
+	take_lock(kit, store);
+	must(kit, settle_in_two_parts(kit, store, first, "bad"));
+	proxy_lose_answers_to(proxy, "worse");
+	assert_int_equal(settle_in_two_parts(kit, store, seq, "worse"),
+			 STATUS_UNKNOWN);
+	proxy_lose_answers_to(proxy, NULL);
+	assert_int_equal(begin_to_settle(kit, store, seq), STATUS_BUSY);
+	take_lock(kit, store);
+	must(kit, settle_in_two_parts(kit, store, seq, "worst"));
+	assert_sql(kit,
+		   "SELECT last_error FROM event_bus_outbound_event "
+		   "ORDER BY seq DESC LIMIT 1",
+		   "worse");
+	store->driver->close(store);
+	proxy_stop(proxy);
+}
+
+static void outcomes_are_not_begun_without_the_lock(void **state)
+{
+	struct kit *kit = *state;
+	struct store *store = kit_postgres_open_named(kit);
+	int64_t seq = WRITE(kit, .topic = NULL);
+
+	take_lock(kit, store);
+	store->driver->unlock(store);
+	assert_int_equal(begin_to_settle(kit, store, seq), STATUS_BUSY);
+	store->driver->close(store);
+}
+
 static const struct CMUnitTest tests[] = {
 	STORE_TEST(an_insert_whose_reply_is_lost_is_unknown),
 	STORE_TEST(a_commit_whose_reply_is_lost_is_unknown),
@@ -195,6 +271,9 @@ static const struct CMUnitTest tests[] = {
 	STORE_TEST(a_batch_in_two_parts_whose_reply_is_lost_is_unknown),
 	STORE_TEST(what_takes_more_than_one_statement_is_not_begun),
 	STORE_TEST(a_reply_lost_before_the_commit_leaves_nothing),
+	STORE_TEST(outcomes_in_two_parts_give_up_in_time),
+	STORE_TEST(outcomes_in_two_parts_whose_reply_is_lost_are_unknown),
+	STORE_TEST(outcomes_are_not_begun_without_the_lock),
 };
 
 int main(void)
