@@ -47,25 +47,6 @@ static void free_claimed(struct claimed *claimed)
 	free(claimed);
 }
 
-void flight_finish(struct flight *flight)
-{
-	if (flight->slots != NULL) {
-		flight_forget_unanswered(flight);
-		flight_settled(flight);
-		flight_forget_done(flight);
-	}
-	while (flight->spare != NULL) {
-		struct claimed *claimed = flight->spare;
-
-		flight->spare = claimed->next;
-		free_claimed(claimed);
-	}
-	free(flight->slots);
-	free(flight->by_tag);
-	free(flight->strands);
-	*flight = (struct flight){0};
-}
-
 /* ---- batches ---- */
 
 struct claimed *flight_batch(struct flight *flight)
@@ -132,6 +113,23 @@ static void release(struct flight *flight, struct slot *slot)
 	*slot = (struct slot){.state = SLOT_FREE, .next = flight->free};
 	flight->free = slot;
 	flight->used--;
+}
+
+void flight_finish(struct flight *flight)
+{
+	for (size_t i = 0; flight->slots != NULL && i < flight->size; i++)
+		if (flight->slots[i].state != SLOT_FREE)
+			release(flight, &flight->slots[i]);
+	while (flight->spare != NULL) {
+		struct claimed *claimed = flight->spare;
+
+		flight->spare = claimed->next;
+		free_claimed(claimed);
+	}
+	free(flight->slots);
+	free(flight->by_tag);
+	free(flight->strands);
+	*flight = (struct flight){0};
 }
 
 /* FNV-1a; strand 0 means that there is no key. */

@@ -84,6 +84,8 @@ int sqlite_leave(struct sqlite_store *store, int status);
  */
 int sqlite_begin(struct sqlite_store *store, bool durable, struct error *err);
 int sqlite_end(struct sqlite_store *store, int status, struct error *err);
+/* Ends the transaction that is open, if any; else the session is lost. */
+void sqlite_roll_back(struct sqlite_store *store);
 
 /* A prepared statement, reset and without bindings; sql is a static string. */
 int sqlite_prepare(struct sqlite_store *store, const char *sql,

@@ -331,8 +331,13 @@ int sqlite_claim(struct store *base, const struct outbox_claim *claim,
 		status = sqlite_exec(store, "BEGIN", err);
 	if (status == 0) {
 		status = claim_rows(&selection, batch, err);
-		sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL);
+		sqlite_roll_back(store);
 	}
+	/* With the session goes the lock. */
+	if (status == 0 && store->lost)
+		status = error_set(err, STATUS_AWAY,
+				   "database %s: a transaction cannot be ended",
+				   store->name);
 	if (status < 0)
 		batch->count = 0;
 	return sqlite_leave(store, status);

@@ -250,14 +250,19 @@ static int commit(struct sqlite_store *store, struct error *err)
 	return status;
 }
 
-int sqlite_end(struct sqlite_store *store, int status, struct error *err)
+void sqlite_roll_back(struct sqlite_store *store)
 {
-	if (status == 0)
-		status = commit(store, err);
 	if (!sqlite3_get_autocommit(store->db))
 		sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
 	if (!sqlite3_get_autocommit(store->db))
 		store->lost = true;
+}
+
+int sqlite_end(struct sqlite_store *store, int status, struct error *err)
+{
+	if (status == 0)
+		status = commit(store, err);
+	sqlite_roll_back(store);
 	pthread_mutex_unlock(&writer);
 	return status;
 }

@@ -252,7 +252,7 @@ int runner_start(struct runner **out, const struct runner_options *options,
 		 struct error *err)
 {
 	struct runner *runner = calloc(1, sizeof(*runner));
-	int code = ENOMEM;
+	int code;
 
 	if (runner == NULL)
 		return error_set(err, STATUS_NO_MEMORY, "no memory for a lane");
@@ -260,8 +260,7 @@ int runner_start(struct runner **out, const struct runner_options *options,
 	runner->drain_by = USEC_NEVER;
 	pthread_mutex_init(&runner->report_mutex, NULL);
 	runner->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (runner->wake_fd >= 0)
-		code = start_thread(runner);
+	code = runner->wake_fd < 0 ? errno : start_thread(runner);
 	if (code != 0) {
 		free_runner(runner);
 		return error_set(err, STATUS_FAILED, "cannot start the %s: %s",

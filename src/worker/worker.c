@@ -44,6 +44,7 @@ struct worker {
 	struct runtime_config config;
 	int64_t seen_version; /* of the row; 0: it is to be read */
 	struct error unfit;   /* why `config` is not the row, or empty */
+	struct error lame;    /* why a lane is missing, or empty */
 	struct error trouble; /* the worker's own, as last logged */
 	struct lane lanes[LANES];
 	uint64_t moved; /* messages of all lanes, at the last look */
@@ -178,7 +179,8 @@ static bool lane_wanted(const struct worker *worker, enum runner_kind kind)
 				    : worker->config.intake_enabled;
 }
 
-static void start_lane(struct worker *worker, enum runner_kind kind)
+static int start_lane(struct worker *worker, enum runner_kind kind,
+		      struct error *err)
 {
 	struct lane *lane = &worker->lanes[kind];
 	struct runner_options options = {
@@ -187,18 +189,19 @@ static void start_lane(struct worker *worker, enum runner_kind kind)
 		.config = &worker->config,
 		.notify_fd = worker->notify_fd,
 	};
-	struct error err;
 
+	if (lane->runner != NULL || !lane_wanted(worker, kind))
+		return 0;
 	*lane = (struct lane){0};
-	if (lane_wanted(worker, kind) &&
-	    runner_start(&lane->runner, &options, &err) < 0)
-		trouble(worker, &err);
+	return runner_start(&lane->runner, &options, err);
 }
 
+/* Those that are wanted and not there yet; the next look tries again. */
 static void start_lanes(struct worker *worker)
 {
-	for (int i = 0; i < LANES; i++)
-		start_lane(worker, (enum runner_kind)i);
+	worker->lame = (struct error){0};
+	for (int i = 0; worker->configured && i < LANES; i++)
+		(void)start_lane(worker, (enum runner_kind)i, &worker->lame);
 }
 
 /* Waits for a change of some lane's. The heart beats on, lest a standby takes
@@ -303,6 +306,13 @@ static void reload(struct worker *worker)
 	worker->beat_at = 0;
 }
 
+static void keep_running(struct worker *worker)
+{
+	start_lanes(worker);
+	trouble(worker,
+		worker->lame.text[0] != '\0' ? &worker->lame : &worker->unfit);
+}
+
 static void look_at_config(struct worker *worker, usec_t now)
 {
 	int64_t version = 0;
@@ -328,7 +338,7 @@ static void look_at_config(struct worker *worker, usec_t now)
 	else if (version != worker->seen_version)
 		reload(worker);
 	else
-		trouble(worker, &worker->unfit);
+		keep_running(worker);
 }
 
 /* ---- signals ---- */
