@@ -5,8 +5,10 @@
 #include "base/quote.h"
 
 void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *memory, size_t size);
 void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *memory, size_t size);
 
 static unsigned left; /* the allocation that fails, counted down; 0: none */
@@ -35,6 +37,11 @@ static bool is_over(void)
 void *__wrap_malloc(size_t size)
 {
 	return is_over() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+	return is_over() ? NULL : __real_calloc(count, size);
 }
 
 void *__wrap_realloc(void *memory, size_t size)

@@ -430,12 +430,31 @@ static void draining_ends_in_time_when_the_broker_is_silent(void **state)
 	assert_true(rig->now <= deadline + SECONDS(1));
 }
 
+static void a_relay_that_gets_no_memory_is_none(void **state)
+{
+	struct rig *rig = *state;
+	struct relay *relay = NULL;
+	unsigned nth = 0;
+	int status;
+
+	do {
+		memory_ends_at(++nth);
+		status =
+			relay_create(&relay, &rig->config, NULL, NULL, 1, NULL);
+		memory_ends_at(0);
+		assert_true(status == 0 || status == STATUS_NO_MEMORY);
+	} while (status < 0);
+	assert_true(nth > 6);
+	relay_destroy(relay);
+}
+
 #define rig_test(name) \
 	cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		rig_test(a_relay_that_gets_no_memory_is_none),
 		rig_test(a_confirmed_row_is_published),
 		rig_test(more_rows_than_the_window_holds_all_go_once),
 		rig_test(an_unconfirmed_row_stays_pending_and_goes_again),
