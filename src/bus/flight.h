@@ -41,7 +41,7 @@ struct slot {
 	int64_t retry_count;
 	uint64_t tag;
 	usec_t sent_at;
-	struct outcome outcome; /* when DONE */
+	struct outcome outcome; /* when DONE or SETTLING */
 	char *reason;		/* why it was returned or failed */
 };
 
@@ -111,7 +111,7 @@ size_t flight_settle(struct flight *flight, struct outcome *outcomes);
 /* Those are written: forgets them. True if rows held behind one that was not
  * published were forgotten too: they must be claimed again. */
 bool flight_settled(struct flight *flight);
-/* Those may not be written: back to DONE. */
+/* Whether those were written is not known: back to DONE. */
 void flight_unsettled(struct flight *flight);
 /* Forgets what is DONE. */
 void flight_forget_done(struct flight *flight);

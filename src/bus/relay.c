@@ -154,6 +154,26 @@ static void renew_lock(struct relay *relay, usec_t now)
 		ask_for_lock(relay, now);
 }
 
+/* A standby is patient for three heartbeats, of a second or more each, and one
+ * may have passed when a process stops (SIGSTOP, suspend). */
+static usec_t lease(const struct relay *relay)
+{
+	double seconds = relay->config->heartbeat_interval_seconds;
+
+	if (seconds <= 0)
+		seconds = relay->store->driver->heartbeat_seconds;
+	if (seconds < 1)
+		seconds = 1;
+	return (usec_t)(1.5 * seconds * USEC_PER_SEC);
+}
+
+/* Where the network fails without a word, a settle is given up after two
+ * seconds; with those before it that may be longer than a standby waits. */
+bool relay_lock_is_doubtful(const struct relay *relay, usec_t now)
+{
+	return relay->settling && now - relay->held_at >= lease(relay);
+}
+
 /* ---- settling ---- */
 
 static bool settle_is_due(const struct relay *relay, usec_t now)
@@ -228,19 +248,6 @@ static void look_at_settle(struct relay *relay, usec_t now)
 }
 
 /* ---- gaps, connecting ---- */
-
-/* A standby is patient for three heartbeats, of a second or more each, and one
- * may have passed when a process stops (SIGSTOP, suspend). */
-static usec_t lease(const struct relay *relay)
-{
-	double seconds = relay->config->heartbeat_interval_seconds;
-
-	if (seconds <= 0)
-		seconds = relay->store->driver->heartbeat_seconds;
-	if (seconds < 1)
-		seconds = 1;
-	return (usec_t)(1.5 * seconds * USEC_PER_SEC);
-}
 
 /* After a stop for that long somebody else may have the lock: nothing of ours
  * goes out before it is known to be held still. */

@@ -68,6 +68,9 @@ void relay_set_link_state(struct relay *relay);
 void relay_store_failed(struct relay *relay, usec_t now,
 			const struct error *why);
 
+/* True if nothing may go out until the store answers. */
+bool relay_lock_is_doubtful(const struct relay *relay, usec_t now);
+
 /* ---- relay_answers.c ---- */
 
 /* Handles everything the broker has said. */

@@ -195,6 +195,8 @@ void relay_send_ready(struct relay *relay, usec_t now)
 {
 	struct slot *slot;
 
+	if (relay_lock_is_doubtful(relay, now))
+		return;
 	while (may_publish(relay) && window_is_open(relay) &&
 	       (slot = flight_next(&relay->flight)) != NULL)
 		if (!send_one(relay, slot, now))
