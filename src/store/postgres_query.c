@@ -417,8 +417,12 @@ int postgres_answer(struct postgres_store *store, struct postgres_query *query,
 {
 	PGresult *first = NULL;
 	PGresult *next = NULL;
-	int status = flush(store, err);
+	short events;
+	int status;
 
+	/* What came while nobody looked counts, however late it is now. */
+	(void)postgres_answered(store, &events);
+	status = flush(store, err);
 	if (query->commits)
 		testing_crash_point("commit-sent");
 	while (!store->lost) {

@@ -3,6 +3,7 @@
  * or in two parts, and answers that are lost. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "kit_postgres.h"
 #include "proxy.h"
@@ -251,6 +252,23 @@ static void outcomes_in_two_parts_whose_reply_is_lost_are_unknown(void **state)
 	proxy_stop(proxy);
 }
 
+/* As where the process stood still meanwhile. */
+static void an_answer_that_is_looked_at_late_counts(void **state)
+{
+	static const struct timespec beyond_the_deadline = {2, 100000000};
+	struct kit *kit = *state;
+	struct store *store = kit_postgres_open_named(kit);
+	const struct outcome outcome = {.seq = WRITE(kit, .topic = NULL),
+					.kind = OUTCOME_PUBLISHED};
+
+	take_lock(kit, store);
+	must(kit, begin_to_settle(kit, store, outcome.seq));
+	nanosleep(&beyond_the_deadline, NULL);
+	must(kit, store->driver->settle_end(store, &outcome, 1, &kit->err));
+	must(kit, begin_to_settle(kit, store, outcome.seq));
+	store->driver->close(store);
+}
+
 static void outcomes_are_not_begun_without_the_lock(void **state)
 {
 	struct kit *kit = *state;
@@ -273,6 +291,7 @@ static const struct CMUnitTest tests[] = {
 	STORE_TEST(a_reply_lost_before_the_commit_leaves_nothing),
 	STORE_TEST(outcomes_in_two_parts_give_up_in_time),
 	STORE_TEST(outcomes_in_two_parts_whose_reply_is_lost_are_unknown),
+	STORE_TEST(an_answer_that_is_looked_at_late_counts),
 	STORE_TEST(outcomes_are_not_begun_without_the_lock),
 };
 
