@@ -207,7 +207,15 @@ static void settled(struct relay *relay, usec_t now, int status,
 	relay->again = true;
 }
 
-/* While the store is at work on it, more goes out. */
+/* With that much on the wire a broker has enough to do meanwhile. */
+static bool broker_is_busy(const struct relay *relay)
+{
+	return relay->flight.sent >=
+	       (size_t)relay->config->window / SETTLE_PART;
+}
+
+/* While the store is at work on it, more goes out, if that is of use: every
+ * answer of the broker's would wake us. */
 static void settle(struct relay *relay, usec_t now)
 {
 	const struct store_driver *driver = relay->store->driver;
@@ -217,7 +225,7 @@ static void settle(struct relay *relay, usec_t now)
 	testing_crash_point("settle");
 	relay->settle_at = USEC_NEVER;
 	relay->outcome_count = flight_settle(&relay->flight, relay->outcomes);
-	if (driver->settle_begin != NULL)
+	if (driver->settle_begin != NULL && !broker_is_busy(relay))
 		status = driver->settle_begin(relay->store, relay->outcomes,
 					      relay->outcome_count, &err);
 	relay->settling = status == 0;
