@@ -56,7 +56,7 @@ struct flight {
 	size_t used; /* not FREE */
 	size_t sent;
 	size_t done;
-	size_t settling;
+	size_t settling; /* while any is, the store can take no other call */
 	struct slot *free;
 	struct slot *ready; /* in the order to send */
 	struct slot **ready_end;

@@ -149,7 +149,7 @@ static void take_lock(struct relay *relay, usec_t now)
  * its lock is gone, and that another is at work. */
 static void renew_lock(struct relay *relay, usec_t now)
 {
-	if (relay->holding && !relay->settling &&
+	if (relay->holding && relay->flight.settling == 0 &&
 	    now - relay->held_at >= RELAY_SWEEP_EVERY)
 		ask_for_lock(relay, now);
 }
@@ -171,7 +171,8 @@ static usec_t lease(const struct relay *relay)
  * seconds; with those before it that may be longer than a standby waits. */
 bool relay_lock_is_doubtful(const struct relay *relay, usec_t now)
 {
-	return relay->settling && now - relay->held_at >= lease(relay);
+	return relay->flight.settling > 0 &&
+	       now - relay->held_at >= lease(relay);
 }
 
 /* ---- settling ---- */
@@ -180,7 +181,7 @@ static bool settle_is_due(const struct relay *relay, usec_t now)
 {
 	const struct flight *flight = &relay->flight;
 
-	if (!relay->holding || relay->settling || flight->done == 0)
+	if (!relay->holding || flight->done == 0)
 		return false;
 	return now >= relay->settle_at || flight->sent == 0 ||
 	       flight->done >= (size_t)relay->config->window / SETTLE_PART;
@@ -191,7 +192,6 @@ static bool settle_is_due(const struct relay *relay, usec_t now)
 static void settled(struct relay *relay, usec_t now, int status,
 		    const struct error *err)
 {
-	relay->settling = false;
 	if (status < 0) {
 		flight_unsettled(&relay->flight);
 		relay->settle_at = now;
@@ -221,19 +221,19 @@ static void settle(struct relay *relay, usec_t now)
 	const struct store_driver *driver = relay->store->driver;
 	struct error err;
 	int status = STATUS_BUSY;
+	size_t count;
 
 	testing_crash_point("settle");
 	relay->settle_at = USEC_NEVER;
-	relay->outcome_count = flight_settle(&relay->flight, relay->outcomes);
+	count = flight_settle(&relay->flight, relay->outcomes);
 	if (driver->settle_begin != NULL && !broker_is_busy(relay))
 		status = driver->settle_begin(relay->store, relay->outcomes,
-					      relay->outcome_count, &err);
-	relay->settling = status == 0;
-	if (relay->settling)
+					      count, &err);
+	if (status == 0)
 		return;
 	if (status == STATUS_BUSY)
-		status = driver->settle(relay->store, relay->outcomes,
-					relay->outcome_count, &err);
+		status = driver->settle(relay->store, relay->outcomes, count,
+					&err);
 	settled(relay, now, status, &err);
 }
 
@@ -241,7 +241,7 @@ static void end_settle(struct relay *relay, usec_t now)
 {
 	struct error err;
 	int status = relay->store->driver->settle_end(
-		relay->store, relay->outcomes, relay->outcome_count, &err);
+		relay->store, relay->outcomes, relay->flight.settling, &err);
 
 	settled(relay, now, status, &err);
 }
@@ -267,7 +267,7 @@ static void notice_gap(struct relay *relay, usec_t now)
 	if (!relay->holding || gap < lease(relay) ||
 	    testing_bug("sleeper-goes-on"))
 		return;
-	if (relay->settling)
+	if (relay->flight.settling > 0)
 		end_settle(relay, now);
 	if (relay->holding &&
 	    relay->store->driver->lock(relay->store, relay->config->config_key,
@@ -338,9 +338,10 @@ static void plan_wait(struct relay *relay, usec_t now, struct wait *wait)
 		wait_until(wait, relay->store_at);
 	else if (!relay->linked && !relay->draining)
 		wait_until(wait, relay->connect_at);
-	if (relay->settling && relay->store->driver->ready(relay->store, wait))
+	if (relay->flight.settling > 0 &&
+	    relay->store->driver->ready(relay->store, wait))
 		wait_until(wait, now);
-	if (relay->holding && !relay->settling)
+	if (relay->holding && relay->flight.settling == 0)
 		wait_until(wait, relay->settle_at);
 	if (relay->draining)
 		wait_until(wait, relay->drain_by);
@@ -372,7 +373,7 @@ void relay_step(struct relay *relay, usec_t now, struct wait *wait)
 		relay->broker->driver->flush(relay->broker, now, wait);
 		testing_crash_point("relay-flushed");
 		relay->again = false;
-		if (relay->settling)
+		if (relay->flight.settling > 0)
 			look_at_settle(relay, now);
 		else if (settle_is_due(relay, now))
 			settle(relay, now);

@@ -25,7 +25,6 @@ struct relay {
 	struct outgoing outgoing;
 	struct arena events;	  /* what broker_next gives */
 	struct outcome *outcomes; /* being settled */
-	size_t outcome_count;
 	int64_t *busy;
 
 	bool holding;	 /* the lock is ours and the store answered last time */
@@ -48,7 +47,6 @@ struct relay {
 	usec_t sweep_at;
 	usec_t due_at;	  /* when the next scheduled row is due */
 	usec_t settle_at; /* USEC_NEVER: nothing to settle */
-	bool settling;	  /* the store is at work on it: no other call */
 
 	bool draining;
 	bool closing;

@@ -48,7 +48,7 @@ bool relay_may_claim(const struct relay *relay)
 {
 	size_t waiting = unsent(&relay->flight);
 
-	return may_publish(relay) && !relay->settling &&
+	return may_publish(relay) && relay->flight.settling == 0 &&
 	       waiting <= (size_t)relay->config->window / 2 &&
 	       relay->flight.claimed_bytes < CLAIM_BYTES;
 }
