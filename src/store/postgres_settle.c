@@ -68,12 +68,6 @@ static int add_outcome(struct postgres_array *columns,
 	return 0;
 }
 
-static void start_settle(struct postgres_query *query, const char *sql)
-{
-	postgres_query_init(query, sql);
-	query->commits = true;
-}
-
 /* Sends `sql` over the columns, and ends them. */
 static int send_columns(struct postgres_store *store, const char *sql,
 			struct postgres_array *columns, int count, int status,
@@ -81,7 +75,7 @@ static int send_columns(struct postgres_store *store, const char *sql,
 {
 	struct postgres_query query;
 
-	start_settle(&query, sql);
+	postgres_query_init(&query, sql);
 	for (int i = 0; i < count; i++)
 		postgres_add_array(&query, &columns[i]);
 	if (status == 0)
@@ -138,12 +132,10 @@ static int send_settle(struct postgres_store *store,
 
 static int hear_settled(struct postgres_store *store, struct error *err)
 {
-	struct postgres_query query;
+	struct postgres_query query = {.commits = true};
 	PGresult *answer = NULL;
-	int status;
+	int status = postgres_answer(store, &query, &answer, err);
 
-	start_settle(&query, settle_sql);
-	status = postgres_answer(store, &query, &answer, err);
 	PQclear(answer);
 	return status;
 }
