@@ -179,8 +179,7 @@ static bool lane_wanted(const struct worker *worker, enum runner_kind kind)
 				    : worker->config.intake_enabled;
 }
 
-static int start_lane(struct worker *worker, enum runner_kind kind,
-		      struct error *err)
+static void start_lane(struct worker *worker, enum runner_kind kind)
 {
 	struct lane *lane = &worker->lanes[kind];
 	struct runner_options options = {
@@ -191,9 +190,9 @@ static int start_lane(struct worker *worker, enum runner_kind kind,
 	};
 
 	if (lane->runner != NULL || !lane_wanted(worker, kind))
-		return 0;
+		return;
 	*lane = (struct lane){0};
-	return runner_start(&lane->runner, &options, err);
+	(void)runner_start(&lane->runner, &options, &worker->lame);
 }
 
 /* Those that are wanted and not there yet; the next look tries again. */
@@ -201,7 +200,7 @@ static void start_lanes(struct worker *worker)
 {
 	worker->lame = (struct error){0};
 	for (int i = 0; worker->configured && i < LANES; i++)
-		(void)start_lane(worker, (enum runner_kind)i, &worker->lame);
+		start_lane(worker, (enum runner_kind)i);
 }
 
 /* Waits for a change of some lane's. The heart beats on, lest a standby takes
