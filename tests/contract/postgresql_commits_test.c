@@ -181,17 +181,12 @@ static void what_takes_more_than_one_statement_is_not_begun(void **state)
 
 /* ---- outcomes settled in two parts ---- */
 
-static int settle_in_two_parts(struct kit *kit, struct store *store,
-			       int64_t seq, const char *reason)
+static struct outcome failed(int64_t seq, struct span reason)
 {
-	const struct outcome outcome = {.seq = seq,
-					.kind = OUTCOME_ERROR,
-					.attempts = 1,
-					.reason = span_of(reason)};
-
-	must(kit, store->driver->settle_begin(store, &outcome, 1, &kit->err));
-	kit_until_ready(store);
-	return store->driver->settle_end(store, &outcome, 1, &kit->err);
+	return (struct outcome){.seq = seq,
+				.kind = OUTCOME_ERROR,
+				.attempts = 1,
+				.reason = reason};
 }
 
 static int begin_to_settle(struct kit *kit, struct store *store, int64_t seq)
@@ -217,11 +212,13 @@ static void outcomes_in_two_parts_give_up_in_time(void **state)
 	kit_postgres_sql(kit, conn,
 			 "BEGIN; SELECT 1 FROM event_bus_outbound_event "
 			 "FOR UPDATE");
-	assert_int_equal(settle_in_two_parts(kit, store, seq, "bad"),
-			 STATUS_AWAY);
+	assert_int_equal(
+		settle_in_two_parts(kit, store, failed(seq, SPAN_LIT("bad"))),
+		STATUS_AWAY);
 	PQfinish(conn);
 	/* The lock is held still. */
-	must(kit, settle_in_two_parts(kit, store, seq, "bad"));
+	must(kit,
+	     settle_in_two_parts(kit, store, failed(seq, SPAN_LIT("bad"))));
 	assert_sql(kit, "SELECT last_error FROM event_bus_outbound_event",
 		   "bad");
 	store->driver->close(store);
@@ -236,14 +233,17 @@ static void outcomes_in_two_parts_whose_reply_is_lost_are_unknown(void **state)
 	int64_t seq = WRITE(kit, .topic = NULL);
 
 	take_lock(kit, store);
-	must(kit, settle_in_two_parts(kit, store, first, "bad"));
+	must(kit,
+	     settle_in_two_parts(kit, store, failed(first, SPAN_LIT("bad"))));
 	proxy_lose_answers_to(proxy, "worse");
-	assert_int_equal(settle_in_two_parts(kit, store, seq, "worse"),
-			 STATUS_UNKNOWN);
+	assert_int_equal(
+		settle_in_two_parts(kit, store, failed(seq, SPAN_LIT("worse"))),
+		STATUS_UNKNOWN);
 	proxy_lose_answers_to(proxy, NULL);
 	assert_int_equal(begin_to_settle(kit, store, seq), STATUS_BUSY);
 	take_lock(kit, store);
-	must(kit, settle_in_two_parts(kit, store, seq, "worst"));
+	must(kit,
+	     settle_in_two_parts(kit, store, failed(seq, SPAN_LIT("worst"))));
 	assert_sql(kit,
 		   "SELECT last_error FROM event_bus_outbound_event "
 		   "ORDER BY seq DESC LIMIT 1",
@@ -297,6 +297,6 @@ static const struct CMUnitTest tests[] = {
 
 int main(void)
 {
-	return kit_postgres_run("postgresql accept", tests,
+	return kit_postgres_run("postgresql commits", tests,
 				sizeof(tests) / sizeof(*tests));
 }

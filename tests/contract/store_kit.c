@@ -154,18 +154,23 @@ void kit_until_ready(struct store *store)
 	}
 }
 
+int settle_in_two_parts(struct kit *kit, struct store *store,
+			struct outcome outcome)
+{
+	must(kit, store->driver->settle_begin(store, &outcome, 1, &kit->err));
+	kit_until_ready(store);
+	return store->driver->settle_end(store, &outcome, 1, &kit->err);
+}
+
 void settle_one(struct kit *kit, struct outcome outcome)
 {
 	const struct store_driver *driver = kit->store->driver;
 
 	must(kit, driver->lock(kit->store, "default", "relay", &kit->err));
-	if (driver->settle_begin == NULL) {
+	if (driver->settle_begin != NULL)
+		must(kit, settle_in_two_parts(kit, kit->store, outcome));
+	else
 		must(kit, driver->settle(kit->store, &outcome, 1, &kit->err));
-		return;
-	}
-	must(kit, driver->settle_begin(kit->store, &outcome, 1, &kit->err));
-	kit_until_ready(kit->store);
-	must(kit, driver->settle_end(kit->store, &outcome, 1, &kit->err));
 }
 
 struct inbox_row kit_event(const char *message_id, const char *payload)

@@ -111,6 +111,10 @@ void assert_rows_are(const struct outbox_batch *batch, const int64_t *seqs);
 /* Until what was begun can be ended without waiting. */
 void kit_until_ready(struct store *store);
 
+/* What the second part says; the first must succeed. */
+int settle_in_two_parts(struct kit *kit, struct store *store,
+			struct outcome outcome);
+
 /* Settles one row, in two parts where the driver has them. */
 void settle_one(struct kit *kit, struct outcome outcome);
 #define SETTLE(kit, ...) settle_one((kit), (struct outcome){__VA_ARGS__})

@@ -87,14 +87,14 @@ class Vhost:
                     exchange, routing_key, body, persistent, mandatory=True
                 )
 
-    def load(self, messages, exchange="interservice"):
+    def load(self, messages):
         """Many at once, in one transaction: a quorum queue may lose what its
         publisher does not wait for."""
         with self.channel() as channel:
             channel.tx_select()
             for body, routing_key, properties in messages:
                 persistent = pika.BasicProperties(delivery_mode=2, **properties)
-                channel.basic_publish(exchange, routing_key, body, persistent)
+                channel.basic_publish("interservice", routing_key, body, persistent)
             channel.tx_commit()
 
     def receive(self, queue, count, timeout=30):
